@@ -1,0 +1,50 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "nephrite",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Nephrite", targets: ["Nephrite"]),
+        .library(name: "StorageSimulation", targets: ["StorageSimulation"]),
+        .executable(name: "nephrite", targets: ["NephriteCLI"]),
+    ],
+    targets: [
+        .target(name: "CNephrite", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))]),
+        .target(name: "StorageFormat", dependencies: ["CNephrite"], swiftSettings: swiftSettings),
+        .target(name: "StorageIO", dependencies: ["CNephrite"], swiftSettings: swiftSettings),
+        .target(
+            name: "Nephrite", dependencies: ["CNephrite", "StorageFormat", "StorageIO"], swiftSettings: swiftSettings),
+        .target(
+            name: "StorageSimulation", dependencies: ["Nephrite", "StorageIO", "StorageFormat"],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "NephriteCLI", dependencies: ["Nephrite", "StorageIO"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "nephrite-bench", dependencies: ["Nephrite", "StorageIO", "CNephrite"],
+            path: "Benchmarks/NephriteBench", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "StorageFormatTests", dependencies: ["StorageFormat", "CNephrite"], swiftSettings: swiftSettings),
+        .testTarget(name: "StorageIOTests", dependencies: ["StorageIO"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "NephriteTests",
+            dependencies: ["Nephrite", "StorageFormat", "StorageIO", "StorageSimulation", "CNephrite"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CLITests", dependencies: ["NephriteCLI", "Nephrite", "StorageIO"], swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11
+)

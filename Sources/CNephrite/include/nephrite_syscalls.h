@@ -1,0 +1,20 @@
+// System calls that Swift's Glibc import lacks or that are variadic. Each returns -errno on failure.
+#ifndef NEPHRITE_SYSCALLS_H
+#define NEPHRITE_SYSCALLS_H
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/// openat(2) with a mode; O_CLOEXEC and O_NOFOLLOW are always added. The descriptor, or -errno.
+int nephrite_openat(int directory, const char *name, int flags, unsigned mode);
+/// fallocate(2) on Linux, F_PREALLOCATE + ftruncate on Darwin: real blocks, size extended. 0 or -errno.
+int nephrite_allocate(int descriptor, int64_t offset, int64_t length);
+/// fdatasync(2) on Linux, F_FULLFSYNC on Darwin. 0 or -errno.
+int nephrite_sync_data(int descriptor);
+/// fsync(2) on Linux, F_FULLFSYNC on Darwin. 0 or -errno.
+int nephrite_sync(int descriptor);
+/// flock(2) LOCK_NB, exclusive or shared. 0 or -errno.
+int nephrite_lock(int descriptor, int exclusive);
+/// Kernel thread id.
+uint64_t nephrite_thread_id(void);
+#endif
