@@ -1,0 +1,1 @@
+#include "nephrite_crc32c.h"
