@@ -157,7 +157,8 @@ extension StorageFile {
     /// Reads exactly `buffer.count` bytes, going on after short reads and interruptions.
     ///
     /// - Returns: how many bytes there were before the end of the file.
-    public func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
+    public func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int
+    {
         var done = 0
         while done < buffer.count {
             do {
@@ -165,7 +166,7 @@ extension StorageFile {
                 let count = try unsafe read(into: part, at: offset + UInt64(done))
                 if count == 0 { break }
                 done += count
-            } catch where error.isInterruption {
+            } catch  where error.isInterruption {
                 continue
             }
         }
@@ -182,7 +183,7 @@ extension StorageFile {
             do {
                 // The kernel takes at most 1,024 buffers a call (IOV_MAX).
                 count = try unsafe write(Array(remaining.prefix(1_024)), at: position)
-            } catch where error.isInterruption {
+            } catch  where error.isInterruption {
                 continue
             }
             emptyWrites = count == 0 ? emptyWrites + 1 : 0
@@ -192,7 +193,7 @@ extension StorageFile {
             }
             position += UInt64(count)
             var consumed = 0
-            while consumed < remaining.count, unsafe count >= remaining[consumed].count {
+            while unsafe consumed < remaining.count && count >= remaining[consumed].count {
                 count -= unsafe remaining[consumed].count
                 consumed += 1
             }
