@@ -1,0 +1,57 @@
+/// What a database is created with; kept in the catalogue and never changed afterwards.
+
+/// How the similarity of two vectors is measured.
+public enum DistanceMetric: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Cosine similarity, −1…1, larger is nearer; a vector of norm zero has similarity 0 to everything.
+    case cosine
+    /// Inner product, larger is nearer.
+    case dotProduct = "dot"
+    /// Euclidean (L2) distance, smaller is nearer.
+    case euclidean
+}
+
+/// What an acknowledged write is promised to survive.
+public enum Durability: Sendable, Hashable {
+    /// The write survives a killed process, a kernel crash and a loss of power.
+    case durable
+    /// The write survives a killed process; a kernel crash or a loss of power loses at most the writes
+    /// acknowledged within the last interval, always a suffix of the history, never one from its middle.
+    case relaxed(every: Duration)
+
+    /// Relaxed durability with the default interval of five seconds.
+    public static let relaxed = Durability.relaxed(every: .seconds(5))
+}
+
+/// The shape and promises of a database.
+public struct DatabaseOptions: Sendable, Hashable {
+    /// The number of components of every vector, 1…65,536.
+    public var dimension: Int
+    /// How similarity is measured.
+    public var metric: DistanceMetric
+    /// What an acknowledged write survives.
+    public var durability: Durability
+
+    /// Creates options.
+    ///
+    /// - Parameters:
+    ///   - dimension: components per vector, 1…65,536.
+    ///   - metric: the similarity measure searches use.
+    ///   - durability: what acknowledged writes survive; `.durable` unless said otherwise.
+    public init(dimension: Int, metric: DistanceMetric = .cosine, durability: Durability = .durable) {
+        self.dimension = dimension
+        self.metric = metric
+        self.durability = durability
+    }
+}
+
+/// A database as the catalogue describes it.
+public struct DatabaseDescription: Sendable, Hashable {
+    /// The name, `[a-z0-9][a-z0-9_-]{0,63}`.
+    public let name: String
+    /// What it was created with.
+    public let options: DatabaseOptions
+    /// Its identity, which a database dropped and created again under the same name does not share.
+    public let uuid: String
+    /// When it was created, in seconds since 1970.
+    public let createdAt: Double
+}

@@ -1,0 +1,36 @@
+/// A record and what searching finds: the values that go in and come out of a database.
+
+/// The log sequence number of the commit that wrote a record; grows with every commit to the store.
+public typealias RecordVersion = UInt64
+
+/// A vector with its id and metadata.
+public struct VectorRecord: Sendable, Hashable {
+    /// The id, 1…512 bytes of UTF-8, compared byte by byte.
+    public var id: String
+    /// The components; as many as the database's dimension, all finite.
+    public var vector: [Float]
+    /// Typed JSON-like values; at most 1 MiB encoded.
+    public var metadata: Metadata
+    /// The commit that wrote it, for `expectedVersion`; 0 for a record that has not been stored.
+    public var version: RecordVersion
+
+    /// Creates a record to be stored.
+    public init(id: String, vector: [Float], metadata: Metadata = [:]) {
+        self.init(id: id, vector: vector, metadata: metadata, version: 0)
+    }
+
+    init(id: String, vector: [Float], metadata: Metadata, version: RecordVersion) {
+        self.id = id
+        self.vector = vector
+        self.metadata = metadata
+        self.version = version
+    }
+}
+
+/// One result of a search.
+public struct SearchHit: Sendable, Hashable {
+    /// The record's id.
+    public let id: String
+    /// Cosine similarity, inner product or Euclidean distance, as the database's metric says.
+    public let score: Float
+}
