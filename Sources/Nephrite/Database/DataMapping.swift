@@ -1,0 +1,68 @@
+/// The mapped data of a database: the vector slab and the payload heap as dense ranges of addresses. Snapshots hold it,
+/// so that growth never takes memory from under a reader; the growth code extends or replaces it.
+import StorageFormat
+import StorageIO
+
+// SAFETY: immutable references; what lies behind them is written by pwrite only, into slots no reader reaches.
+final class DataMapping: @unchecked Sendable {
+    let vectors: UnsafeRawPointer
+    let payload: UnsafeRawPointer
+    private let vectorSpace: any AddressSpace
+    private let payloadSpace: any AddressSpace
+    private let vectorBytesMapped: UInt64
+    private let payloadBytesMapped: UInt64
+
+    private init(
+        vectorSpace: any AddressSpace, payloadSpace: any AddressSpace, vectorBytes: UInt64, payloadBytes: UInt64
+    ) {
+        self.vectorSpace = vectorSpace
+        self.payloadSpace = payloadSpace
+        vectorBytesMapped = vectorBytes
+        payloadBytesMapped = payloadBytes
+        unsafe vectors = vectorSpace.baseAddress
+        unsafe payload = payloadSpace.baseAddress
+    }
+
+    /// Maps all areas of a layout into reservations with room to grow.
+    static func map(
+        _ layout: FileLayout, of file: any StorageFile, on fileSystem: any FileSystem, reservation: Int
+    ) throws(FileSystemError) -> DataMapping {
+        try extended(
+            from: nil, layout: layout, file: file, fileSystem: fileSystem, reservation: reservation)
+    }
+
+    /// A mapping that covers a larger layout: in place while the reservation has room, else a new reservation, while
+    /// snapshots keep the old one.
+    func extended(
+        to layout: FileLayout, of file: any StorageFile, on fileSystem: any FileSystem, reservation: Int
+    ) throws(FileSystemError) -> DataMapping {
+        try Self.extended(from: self, layout: layout, file: file, fileSystem: fileSystem, reservation: reservation)
+    }
+
+    private static func extended(
+        from old: DataMapping?, layout: FileLayout, file: any StorageFile, fileSystem: any FileSystem,
+        reservation: Int
+    ) throws(FileSystemError) -> DataMapping {
+        func space(
+            _ area: AreaMap, _ old: (any AddressSpace)?, _ mapped: UInt64
+        ) throws(FileSystemError) -> any AddressSpace {
+            var start = mapped
+            var space = old
+            if space == nil || Int(area.byteCount) > space!.byteCount {
+                space = try fileSystem.reserveAddressSpace(byteCount: max(reservation, Int(area.byteCount) * 4))
+                start = 0
+            }
+            let target = space!
+            try area.forEachPart(offset: start, byteCount: area.byteCount - start) {
+                (fileOffset, length) throws(FileSystemError) in
+                try file.map(offset: fileOffset, length: Int(length), into: target, at: Int(start))
+                start += length
+            }
+            return target
+        }
+        return DataMapping(
+            vectorSpace: try space(layout.vectors, old?.vectorSpace, old?.vectorBytesMapped ?? 0),
+            payloadSpace: try space(layout.payload, old?.payloadSpace, old?.payloadBytesMapped ?? 0),
+            vectorBytes: layout.vectors.byteCount, payloadBytes: layout.payload.byteCount)
+    }
+}

@@ -1,0 +1,75 @@
+/// Which extents a database file needs to hold more: an I/O-free plan that the database actor makes and an I/O thread
+/// carries out before the extents are logged and used.
+import StorageFormat
+
+enum GrowthPlan {
+    /// What must fit after growing.
+    struct Demand: Sendable {
+        var slots: Int
+        var payloadUnits: Int
+        var buckets: Int
+    }
+
+    /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
+    ///
+    /// Areas grow by a quarter of their size, or to the demand if that is more, so that the number of extents stays
+    /// logarithmic; index regions are allocated twice so that a checkpoint never needs new space.
+    static func extents(for demand: Demand, layout: FileLayout, stride: Int) -> [Extent]? {
+        var planned: [Extent] = []
+        var next = layout.endUnit
+        func add(_ kind: Extent.Kind, units: Int) -> Bool {
+            guard units > 0 else { return true }
+            guard units < Int(UInt32.max) - Int(next) else { return false }
+            planned.append(Extent(kind: kind, startUnit: next, unitCount: UInt32(units)))
+            next += UInt32(units)
+            return true
+        }
+        guard demand.slots <= FormatLimits.slotCount, demand.payloadUnits <= FormatLimits.payloadUnitCount else {
+            return nil
+        }
+        let unit = FormatLimits.extentUnitByteCount
+        let vectorBytes = Int(layout.vectors.byteCount)
+        var slots = demand.slots
+        if demand.slots * stride > vectorBytes {
+            let units = grown(from: vectorBytes, to: demand.slots * stride) / unit
+            guard add(.vectors, units: units) else { return nil }
+            slots = (vectorBytes + units * unit) / stride
+        } else {
+            slots = vectorBytes / stride
+        }
+        let payloadBytes = Int(layout.payload.byteCount)
+        if demand.payloadUnits > layout.payloadUnitCapacity {
+            let wanted = demand.payloadUnits * FormatLimits.payloadUnitByteCount
+            guard add(.payload, units: grown(from: payloadBytes, to: wanted) / unit) else { return nil }
+        }
+        // A unit holds 16 index pages; both regions get as many.
+        let recordPages = (slots + FormatLimits.recordsPerPage - 1) / FormatLimits.recordsPerPage
+        let havePages = Int(layout.recordTable[0].byteCount) / FormatLimits.pageByteCount
+        var totalRecordPages = havePages
+        if recordPages > havePages {
+            let units = (recordPages - havePages + 15) / 16
+            guard add(.recordTable, units: units * 2) else { return nil }
+            totalRecordPages += units * 16
+        }
+        let bucketPages = demand.buckets / FormatLimits.bucketsPerPage
+        let haveBucketPages = layout.bucketCapacity / FormatLimits.bucketsPerPage
+        var totalBucketPages = haveBucketPages
+        if bucketPages > haveBucketPages {
+            let units = (bucketPages - haveBucketPages + 15) / 16
+            guard add(.directory, units: units * 2) else { return nil }
+            totalBucketPages += units * 16
+        }
+        let entries = totalRecordPages + totalBucketPages
+        if entries > layout.pageTableCapacity {
+            let units = ((entries - layout.pageTableCapacity) * 8 * 5 / 4 + unit - 1) / unit
+            guard add(.pageTable, units: units * 2) else { return nil }
+        }
+        return layout.extents.count + planned.count <= FormatLimits.extentCount ? planned : nil
+    }
+
+    private static func grown(from current: Int, to wanted: Int) -> Int {
+        let unit = FormatLimits.extentUnitByteCount
+        let missing = max(wanted - current, current / 4)
+        return (missing + unit - 1) / unit * unit
+    }
+}
