@@ -84,7 +84,9 @@ package struct Catalogue: Sendable, Hashable {
                 let copy = unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
                 let (catalogue, byteCount) = try unsafe decodeCopy(copy)
                 let padded = roundedUp(byteCount, toMultipleOf: FormatLimits.pageByteCount)
-                guard index == 0 || padded == copy.count else { throw FormatError(.outOfBounds, part: part, offset: 68) }
+                guard index == 0 || padded == copy.count else {
+                    throw FormatError(.outOfBounds, part: part, offset: 68)
+                }
                 let padding = unsafe UnsafeRawBufferPointer(rebasing: copy[byteCount..<min(padded, copy.count)])
                 guard unsafe isAllZero(padding) else {
                     throw FormatError(.invalidValue, part: part, offset: UInt64(byteCount))
@@ -94,7 +96,9 @@ package struct Catalogue: Sendable, Hashable {
                 failures.append(error)
             }
         }
-        if let newer = failures.first(where: { if case .newerVersion = $0.kind { true } else { false } }) { throw newer }
+        if let newer = failures.first(where: { if case .newerVersion = $0.kind { true } else { false } }) {
+            throw newer
+        }
         guard let best = copies.compactMap(\.self).max(by: { $0.generation < $1.generation }) else {
             throw failures.first ?? FormatError(.truncated, part: part)
         }
@@ -143,7 +147,8 @@ package struct Catalogue: Sendable, Hashable {
         for _ in 0..<entryCount {
             let start = reader.offset
             let entry = try CatalogueEntry.decode(from: &reader)
-            let isSorted = catalogue.entries.last.map { $0.name.utf8.lexicographicallyPrecedes(entry.name.utf8) } ?? true
+            let isSorted =
+                catalogue.entries.last.map { $0.name.utf8.lexicographicallyPrecedes(entry.name.utf8) } ?? true
             guard isSorted, numbers.insert(entry.number).inserted else { throw reader.error(.invalidValue, at: start) }
             catalogue.entries.append(entry)
         }

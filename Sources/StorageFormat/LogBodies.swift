@@ -25,10 +25,16 @@ package struct StoreBody: Sendable, Hashable {
         precondition(
             body.count >= offset + vector.count + id.count + metadata.count, "no room for a store body")
         unsafe reference.encode(into: body)
-        for unsafe part in unsafe [vector, id, metadata] {
-            unsafe UnsafeMutableRawBufferPointer(rebasing: body[offset...]).copyMemory(from: part)
-            offset += part.count
-        }
+        unsafe copy(vector, into: body, at: &offset)
+        unsafe copy(id, into: body, at: &offset)
+        unsafe copy(metadata, into: body, at: &offset)
+    }
+
+    private static func copy(
+        _ part: UnsafeRawBufferPointer, into body: UnsafeMutableRawBufferPointer, at offset: inout Int
+    ) {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: body[offset...]).copyMemory(from: part)
+        offset += part.count
     }
 
     package static func decode(
