@@ -2,6 +2,7 @@
 #ifndef CNEPHRITE_H
 #define CNEPHRITE_H
 #include "nephrite_crc32c.h"
+#include "nephrite_hash.h"
 #include "nephrite_kernels.h"
 #include "nephrite_syscalls.h"
 #endif

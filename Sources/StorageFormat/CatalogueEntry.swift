@@ -1,0 +1,96 @@
+/// One database in the catalogue, and the body of the log record that creates it; the registry keeps them.
+package struct CatalogueEntry: Sendable, Hashable {
+    /// Bytes before the name.
+    static let fixedByteCount = 48
+    static let part = "catalogue entry"
+
+    /// Names the database in the log; never used again after a delete.
+    package var number: UInt32
+    package var name: String
+    package var dimension: Int
+    package var metric: FormatMetric
+    package var durability: FormatDurability
+    package var uuid: StorageUUID
+    /// Nanoseconds since 1970.
+    package var createdAt: UInt64
+
+    package init(
+        number: UInt32, name: String, dimension: Int, metric: FormatMetric, durability: FormatDurability,
+        uuid: StorageUUID, createdAt: UInt64
+    ) {
+        self.number = number
+        self.name = name
+        self.dimension = dimension
+        self.metric = metric
+        self.durability = durability
+        self.uuid = uuid
+        self.createdAt = createdAt
+    }
+
+    package var encodedByteCount: Int { roundedUp(Self.fixedByteCount + name.utf8.count, toMultipleOf: 8) }
+
+    package func encode() -> [UInt8] {
+        var writer = ByteWriter(reservingCapacity: encodedByteCount)
+        encode(into: &writer)
+        return writer.bytes
+    }
+
+    func encode(into writer: inout ByteWriter) {
+        precondition(DatabaseName.isValid(name), "a catalogue holds valid names")
+        precondition((1...FormatLimits.dimension).contains(dimension), "a catalogue holds valid dimensions")
+        let end = writer.count + encodedByteCount
+        writer.append(number)
+        writer.append(UInt32(dimension))
+        writer.append(metric.rawValue)
+        switch durability {
+        case .durable: writer.append(UInt8(0))
+        case .relaxed: writer.append(UInt8(1))
+        }
+        writer.append(UInt16(name.utf8.count))
+        writer.append(UInt32(0))
+        switch durability {
+        case .durable: writer.append(UInt64(0))
+        case .relaxed(let nanoseconds): writer.append(nanoseconds)
+        }
+        writer.append(uuid)
+        writer.append(createdAt)
+        writer.append(contentsOf: name.utf8)
+        writer.pad(to: end)
+    }
+
+    /// Reads an entry that fills `bytes`.
+    package static func decode(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> CatalogueEntry {
+        var reader = unsafe ByteReader(bytes, part: part)
+        let entry = try decode(from: &reader)
+        try reader.finish()
+        return entry
+    }
+
+    static func decode(from reader: inout ByteReader) throws(FormatError) -> CatalogueEntry {
+        let start = reader.offset
+        let number = try reader.u32()
+        let dimension = Int(try reader.u32())
+        guard (1...FormatLimits.dimension).contains(dimension), let metric = FormatMetric(rawValue: try reader.u8())
+        else { throw reader.error(.invalidValue) }
+        let durabilityCode = try reader.u8()
+        let nameLength = Int(try reader.u16())
+        try reader.zeros(4)
+        let interval = try reader.u64()
+        let durability: FormatDurability
+        switch (durabilityCode, interval) {
+        case (0, 0): durability = .durable
+        case (1, _): durability = .relaxed(nanoseconds: interval)
+        default: throw reader.error(.invalidValue)
+        }
+        let uuid = try reader.uuid()
+        let createdAt = try reader.u64()
+        guard nameLength <= FormatLimits.databaseNameByteCount else { throw reader.error(.outOfBounds, at: start + 10) }
+        let nameRange = try reader.take(nameLength)
+        let name = unsafe String(decoding: reader.bytes[nameRange], as: UTF8.self)
+        guard DatabaseName.isValid(name) else { throw reader.error(.invalidValue, at: nameRange.lowerBound) }
+        try reader.zeros(start + roundedUp(reader.offset - start, toMultipleOf: 8) - reader.offset)
+        return CatalogueEntry(
+            number: number, name: name, dimension: dimension, metric: metric, durability: durability, uuid: uuid,
+            createdAt: createdAt)
+    }
+}
