@@ -28,7 +28,12 @@ struct AreaWriter: ~Copyable {
             try flush()
             start = offset
         }
-        unsafe buffers.append(bytes)
+        if let last = unsafe buffers.last, unsafe last.baseAddress! + last.count == bytes.baseAddress {
+            unsafe buffers[buffers.count - 1] = UnsafeRawBufferPointer(
+                start: last.baseAddress, count: last.count + bytes.count)
+        } else {
+            unsafe buffers.append(bytes)
+        }
         let padding = unsafe paddedByteCount - bytes.count
         if padding > 0 { unsafe buffers.append(Self.zeros.bytes(padding)) }
         byteCount += UInt64(paddedByteCount)

@@ -83,10 +83,13 @@ struct IDDirectory: Sendable {
 
     // MARK: Changing
 
-    /// Adds a slot for a hash that it is not there for yet; grows first when the table is full.
-    mutating func insert(hash: UInt64, slot: UInt32, epoch: UInt64, isLive: (UInt32, UInt32) -> Bool) {
+    /// Adds a slot for a hash that it is not there for yet; grows first when the table is full and may grow.
+    mutating func insert(
+        hash: UInt64, slot: UInt32, epoch: UInt64, mayGrow: Bool, isLive: (UInt32, UInt32) -> Bool
+    ) {
         move(Self.bucketsMovedPerInsert, epoch: epoch, isLive: isLive)
-        if isFull { grow(epoch: epoch, isLive: isLive) }
+        if isFull, mayGrow { grow(epoch: epoch, isLive: isLive) }
+        precondition(count + 1 < bucketCount, "staging let an insert through that the directory has no room for")
         place(DirectoryBucket(slotPlusOne: slot + 1, fragment: UInt32(truncatingIfNeeded: hash >> 32)), epoch: epoch)
         count += 1
     }

@@ -1,0 +1,46 @@
+/// How a store behaves: sizes, intervals, and the environment it runs in.
+public import StorageIO
+
+/// Settings of a store, none of which changes what is on disk.
+public struct StoreConfiguration: Sendable {
+    /// Database files open at once, at most; the least recently used is closed first.
+    public var maximumOpenFiles = 100
+    /// The preallocated length of a log segment in bytes; 64 KiB at least.
+    public var logSegmentByteCount = 64 << 20
+    /// Log bytes since the last checkpoint that start one.
+    public var logByteLimit = 256 << 20
+    /// The time after which changes are checkpointed even when the log is short.
+    public var checkpointInterval: Duration = .seconds(60)
+    /// Whether point reads check the record's checksum.
+    public var verifiesReads = true
+    /// Threads that scan for searches; 0 for one per core.
+    public var searchThreadCount = 0
+    /// Bytes of commits that may wait for the log before writers are made to wait.
+    public var commitQueueByteLimit = 64 << 20
+    /// Batches whose vectors take at least this many bytes go to the data file first and only by reference to the log.
+    public var bulkByteThreshold = 1 << 20
+    /// Address space reserved per mapped area of an open database, in bytes.
+    public var addressSpaceReservation = 4 << 30
+    /// Whether a root on a network file system is accepted, where locks and mappings may not keep their promises.
+    public var allowsNetworkFileSystems = false
+    /// The system the store runs on; simulations replace it.
+    public var environment = StoreEnvironment()
+
+    /// The defaults.
+    public init() {}
+}
+
+/// What the engine takes from outside: files, time, randomness and threads.
+public struct StoreEnvironment: Sendable {
+    /// Makes the file system for a root directory.
+    public var fileSystem: @Sendable (_ root: String) -> any FileSystem = { POSIXFileSystem(root: $0) }
+    /// Time and sleeping.
+    public var clock: any StorageClock = SystemClock()
+    /// Randomness for identities, salts and hash keys.
+    public var random: any RandomSource = SystemRandomSource()
+    /// Runs everything, for simulations; nil gives each store I/O threads of its own.
+    public var executor: (any TaskExecutor)?
+
+    /// The real system.
+    public init() {}
+}

@@ -1,0 +1,73 @@
+/// The open data file of a database: puts vectors and payloads in place on behalf of the log task, and index pages and
+/// headers on behalf of a checkpoint. All its methods block and run on the store's I/O threads.
+import StorageFormat
+import StorageIO
+
+final class DataFile: Sendable {
+    let file: any StorageFile
+    let fileSystem: any FileSystem
+    private let stride: Int
+
+    init(file: any StorageFile, fileSystem: any FileSystem, stride: Int) {
+        self.file = file
+        self.fileSystem = fileSystem
+        self.stride = stride
+    }
+
+    /// Writes the vectors and payloads of a small commit, from its log buffer, to the slots it was given.
+    func place(_ batch: OperationBatch, layout: FileLayout, vectorByteCount: Int) throws(FileSystemError) {
+        var vectors = AreaWriter(file: file, area: layout.vectors)
+        var payloads = AreaWriter(file: file, area: layout.payload)
+        for operation in batch.operations where operation.kind == .store {
+            try unsafe vectors.add(
+                batch.vector(operation, byteCount: vectorByteCount), at: UInt64(operation.slot) * UInt64(stride),
+                paddedByteCount: stride)
+            try unsafe payloads.add(
+                batch.payload(operation),
+                at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
+                paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
+        }
+        try vectors.flush()
+        try payloads.flush()
+    }
+
+    /// Writes the vectors and payloads of a bulk commit and makes them durable (O3).
+    func placeBulk(_ batch: OperationBatch, layout: FileLayout, dimension: Int) throws(FileSystemError) {
+        guard let bulk = batch.bulk else { return }
+        let result: Result<Void, FileSystemError> = unsafe bulk.vectors.withUnsafeBytes { all in
+            do throws(FileSystemError) {
+                var vectors = AreaWriter(file: file, area: layout.vectors)
+                for (row, operation) in batch.operations.enumerated() {
+                    let bytes = unsafe UnsafeRawBufferPointer(
+                        rebasing: all[row * dimension * 4..<(row + 1) * dimension * 4])
+                    try unsafe vectors.add(
+                        bytes, at: UInt64(operation.slot) * UInt64(stride), paddedByteCount: stride)
+                }
+                return .success(try vectors.flush())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+        var payloads = AreaWriter(file: file, area: layout.payload)
+        for operation in batch.operations {
+            try unsafe payloads.add(
+                batch.payload(operation),
+                at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
+                paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
+        }
+        try payloads.flush()
+        try file.synchronizeData()
+    }
+
+    /// Allocates the space of new extents, and maps it.
+    func grow(
+        by extents: [Extent], to layout: FileLayout, mapping: DataMapping, reservation: Int
+    ) throws(FileSystemError) -> DataMapping {
+        let unit = UInt64(FormatLimits.extentUnitByteCount)
+        for extent in extents {
+            try file.allocate(offset: UInt64(extent.startUnit) * unit, length: UInt64(extent.unitCount) * unit)
+        }
+        return try mapping.extended(to: layout, of: file, on: fileSystem, reservation: reservation)
+    }
+}

@@ -1,0 +1,114 @@
+/// The place of a database in a running store, open or not: handles read the current snapshot from it without waiting
+/// for any actor, the log publishes into it, the registry opens and closes what stands behind it.
+import Synchronization
+
+final class DatabaseCell: Sendable {
+    /// A change of the catalogue that handles must see.
+    enum Availability: Sendable { case available, dropped, storeClosed }
+
+    private struct State {
+        var snapshot: DatabaseSnapshot?
+        var file: DatabaseFile?
+        var pinCount = 0
+        var availability = Availability.available
+    }
+
+    let number: UInt32
+    let name: String
+    let options: DatabaseOptions
+    let uuid: String
+    let createdAt: UInt64
+    let ledger = SnapshotLedger()
+    let metrics = DatabaseMetrics()
+    /// When it was last used, on the registry's logical clock.
+    private let lastUse = Atomic<UInt64>(0)
+    private let state = Mutex(State())
+
+    init(number: UInt32, name: String, options: DatabaseOptions, uuid: String, createdAt: UInt64) {
+        self.number = number
+        self.name = name
+        self.options = options
+        self.uuid = uuid
+        self.createdAt = createdAt
+    }
+
+    // MARK: Readers and writers
+
+    /// The newest published snapshot, nil while the file is closed.
+    func currentSnapshot() -> DatabaseSnapshot? { state.withLock { $0.snapshot } }
+
+    /// The open file, kept open until ``unpin()``; nil while it is closed.
+    func pin() -> DatabaseFile? {
+        state.withLock { state in
+            guard let file = state.file else { return nil }
+            state.pinCount += 1
+            return file
+        }
+    }
+
+    func unpin() { state.withLock { $0.pinCount -= 1 } }
+
+    var availability: Availability { state.withLock { $0.availability } }
+
+    // MARK: The log and the registry
+
+    /// Makes a snapshot the one that readers get.
+    func publish(_ snapshot: DatabaseSnapshot) {
+        let old = state.withLock { state in
+            let old = state.snapshot
+            state.snapshot = snapshot
+            return old
+        }
+        // The old snapshot may be the last reference to thousands of pages: let it go outside the lock.
+        withExtendedLifetime(old) {}
+    }
+
+    /// Puts an opened file in place.
+    func open(_ file: DatabaseFile, snapshot: DatabaseSnapshot) {
+        state.withLock { state in
+            state.file = file
+            state.snapshot = snapshot
+        }
+    }
+
+    /// Takes the file away if nothing holds it: no pin, and no snapshot beside the published one.
+    func takeFileIfIdle() -> DatabaseFile? {
+        let (file, old) = state.withLock { state -> (DatabaseFile?, DatabaseSnapshot?) in
+            guard state.pinCount == 0, let file = state.file, ledger.aliveCount <= 1 else { return (nil, nil) }
+            let old = state.snapshot
+            state.file = nil
+            state.snapshot = nil
+            return (file, old)
+        }
+        withExtendedLifetime(old) {}
+        return file
+    }
+
+    /// Takes the file away whatever holds it: the store closes, or the database is dropped.
+    func takeFile(_ availability: Availability) -> DatabaseFile? {
+        let (file, old) = state.withLock { state -> (DatabaseFile?, DatabaseSnapshot?) in
+            let taken = (state.file, state.snapshot)
+            state.file = nil
+            state.snapshot = nil
+            state.availability = availability
+            return taken
+        }
+        withExtendedLifetime(old) {}
+        return file
+    }
+
+    /// Whether something holds the file open besides the registry.
+    var isHeld: Bool { state.withLock { $0.pinCount > 0 || ($0.file != nil && ledger.aliveCount > 1) } }
+
+    /// Whether a write or a transaction holds it; such holds always end.
+    var isPinned: Bool { state.withLock { $0.pinCount > 0 } }
+
+    func noteUse(_ tick: UInt64) { lastUse.store(tick, ordering: .relaxed) }
+
+    var lastUsed: UInt64 { lastUse.load(ordering: .relaxed) }
+
+    var description: DatabaseDescription {
+        DatabaseDescription(
+            name: name, options: options, uuid: uuid, createdAt: Double(createdAt) / 1_000_000_000)
+    }
+}

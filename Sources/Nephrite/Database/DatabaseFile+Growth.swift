@@ -1,0 +1,92 @@
+/// Growth: when a batch does not fit, extents are allocated on an I/O thread, mapped, and logged before they are used
+/// (O5). One growth at a time; writers of other databases are not concerned.
+import StorageFormat
+import StorageIO
+
+extension DatabaseFile {
+    /// Whether a batch fits without growing the file.
+    func hasRoom(for batch: OperationBatch) -> Bool { demand(for: batch) == nil }
+
+    /// What the file must hold for a batch to be staged; nil if it does already.
+    private func demand(for batch: OperationBatch) -> GrowthPlan.Demand? {
+        let slotCount = batch.slotCount
+        let units = batch.payloadUnitCount
+        let neededSlots = max(0, slots.highWater + slotCount - slots.freeCount)
+        let slotsFit = neededSlots <= layout.slotCapacity(stride: identity.stride)
+        let unitsFit = payload.canExtend(by: units, capacity: layout.payloadUnitCapacity)
+        let idsWanted = directory.count + pendingInserts + slotCount
+        let bucketsFit = idsWanted * 4 <= layout.bucketCapacity * 3
+        if slotsFit, unitsFit, bucketsFit { return nil }
+        var buckets = max(layout.bucketCapacity, IDDirectory.minimumBucketCount)
+        while idsWanted * 4 > buckets * 3 { buckets *= 2 }
+        return GrowthPlan.Demand(slots: neededSlots, payloadUnits: payload.highWater + units, buckets: buckets)
+    }
+
+    /// Grows the file until a batch fits.
+    func makeRoom(for batch: OperationBatch) async throws {
+        while true {
+            try checkOpen()
+            guard let demand = demand(for: batch) else { return }
+            reclaimSpace()
+            if hasRoom(for: batch) { return }
+            if isGrowing {
+                await waitForChange()
+                continue
+            }
+            isGrowing = true
+            defer {
+                isGrowing = false
+                wakeWaiters()
+            }
+            do {
+                try await grow(to: demand)
+            } catch let error as StoreError where error.code == .diskFull {
+                if fitsFullDirectory(batch) { return }
+                throw error
+            }
+        }
+    }
+
+    /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
+    private func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
+        let slotCount = batch.slotCount
+        return (directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9
+            && slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
+            && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
+    }
+
+    private func grow(to demand: GrowthPlan.Demand) async throws {
+        guard let extents = GrowthPlan.extents(for: demand, layout: layout, stride: identity.stride) else {
+            throw StoreError.limit("The database has reached the largest size of its format.", database: identity.name)
+        }
+        if extents.isEmpty { return }
+        var grown = layout
+        for extent in extents { grown.add(extent) }
+        let newLayout = grown
+        let dataFile = dataFile
+        let mapping = mapping
+        let reservation = context.configuration.addressSpaceReservation
+        let result: Result<DataMapping, FileSystemError> = await context.io.run {
+            do throws(FileSystemError) {
+                return .success(
+                    try dataFile.grow(by: extents, to: newLayout, mapping: mapping, reservation: reservation))
+            } catch {
+                return .failure(error)
+            }
+        }
+        let newMapping: DataMapping
+        switch result {
+        case .success(let mapping): newMapping = mapping
+        case .failure(let error): throw StoreError(error, database: identity.name)
+        }
+        let record = LogBuffer(capacity: 64 + extents.count * Extent.byteCount + 160)
+        record.appendRecord(.resize, database: identity.number, body: ResizeBody(extents: extents).encode())
+        // The extents must be in the log before anything that lies in them is; log order sees to that, but a log that
+        // refuses them must refuse their use too, so wait.
+        _ = try await context.commitAdministration(record, database: identity.number)
+        self.layout = newLayout
+        self.mapping = newMapping
+        hasNewExtents = true
+        cell.metrics.growths.add(1)
+    }
+}

@@ -1,0 +1,281 @@
+/// Staging: a batch is checked against everything applied and everything staged before it, gets its slots, and goes to
+/// the commit queue, all without a suspension in between (C2).
+import StorageFormat
+import StorageIO
+
+extension DatabaseFile {
+    /// Commits a batch and returns its version once it is durable as promised, applied and visible.
+    func commit(_ batch: OperationBatch) async throws -> RecordVersion {
+        try Task.checkCancellation()
+        await context.log.queue.waitForRoom()
+        try await makeRoom(for: batch)
+        if batch.bulk != nil {
+            allocate(batch)
+            do {
+                try await placeBulk(batch)
+            } catch {
+                release(batch)
+                throw error
+            }
+        }
+        while true {
+            do {
+                if let version = try await stageAndWait(batch) { return version }
+            } catch let error as StoreError where error.code == Self.needsRoom {
+                try await makeRoom(for: batch)
+                continue
+            }
+            // A transaction over several databases has prepared one of the ids; it goes first.
+            await waitForChange()
+        }
+    }
+
+    /// Deletes the ids that are there, in one commit; how many there were.
+    func delete(_ ids: [String], condition: WriteCondition) async throws -> (count: Int, version: RecordVersion?) {
+        try Task.checkCancellation()
+        await context.log.queue.waitForRoom()
+        let encoder = BatchEncoder(identity: identity, bulkByteThreshold: .max)
+        while true {
+            try checkOpen()
+            let batch = OperationBatch(log: LogBuffer(capacity: 96 * ids.count + 160), operations: [])
+            for id in ids where isPresent(id) { encoder.append(delete: id, condition: condition, to: batch) }
+            if batch.operations.isEmpty { return (0, nil) }
+            if let version = try await stageAndWait(batch) { return (batch.operations.count, version) }
+            await waitForChange()
+        }
+    }
+
+    private func isPresent(_ id: String) -> Bool {
+        var id = id
+        return id.withUTF8 { utf8 in
+            let bytes = UnsafeRawBufferPointer(utf8)
+            let hash = unsafe IDHash.hash(bytes, key: identity.hashKey)
+            if let place = unsafe pending.find(bytes, hash: hash) { return pending.operation(place).kind == .store }
+            return unsafe appliedSlot(bytes, hash: hash) != nil
+        }
+    }
+
+    /// Stages a batch, enqueues it and waits for its outcome; nil if a prepared transaction is in the way.
+    private func stageAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
+        try checkOpen()
+        guard batch.bulk != nil || hasRoom(for: batch) else {
+            throw StoreError(Self.needsRoom, "", remedy: "")
+        }
+        guard let part = try stage(batch) else { return nil }
+        let isDurable = identity.options.durability == .durable
+        return try await withCheckedThrowingContinuation { continuation in
+            let commit = StagedCommit(parts: [part], isDurable: isDurable, continuation: continuation)
+            do {
+                try context.log.queue.append(commit)
+                pending.setLSN(commit.lsn, serial: part.serial)
+            } catch {
+                undo(part)
+                commit.finish(.failure(error))
+            }
+        }
+    }
+
+    /// Never leaves the actor: tells ``commit(_:)`` to grow the file and try again.
+    private static let needsRoom = StoreError.Code.limitReached
+
+    // MARK: Judging
+
+    /// A record as of everything staged so far.
+    private struct Current {
+        let slot: UInt32
+        let lsn: UInt64
+        let contentChecksum: UInt32
+        let isPending: Bool
+    }
+
+    private enum Lookup {
+        case absent(pendingLSN: UInt64)
+        case present(Current)
+        case prepared
+        case duplicate
+    }
+
+    private func lookUp(_ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32) -> Lookup {
+        if let place = unsafe pending.find(id, hash: hash) {
+            if place.serial == serial { return .duplicate }
+            let lsn = pending.lsn(serial: place.serial)
+            if lsn == 0 { return .prepared }
+            let operation = pending.operation(place)
+            guard operation.kind == .store else { return .absent(pendingLSN: lsn) }
+            return .present(
+                Current(
+                    slot: operation.slot, lsn: lsn, contentChecksum: operation.contentChecksum, isPending: true))
+        }
+        guard let slot = unsafe appliedSlot(id, hash: hash) else { return .absent(pendingLSN: 0) }
+        let entry = records[Int(slot)]
+        return .present(
+            Current(
+                slot: slot, lsn: entry.lsn,
+                contentChecksum: identity.tag(contentChecksum: entry.tag, slot: slot), isPending: false))
+    }
+
+    /// Judges a batch and gives it slots; nil if it must wait for a prepared transaction. Throws with nothing changed.
+    func stage(_ batch: OperationBatch) throws(StoreError) -> CommitPart? {
+        let serial = nextSerial
+        nextSerial &+= 1
+        pending.begin(batch, serial: serial)
+        var removed = StateFingerprint.empty
+        var liveDelta = 0
+        var inserts = 0
+        var dependsOnLSN: UInt64 = 0
+        for index in batch.operations.indices {
+            let operation = batch.operations[index]
+            var failure: StoreError?
+            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial) {
+            case .prepared:
+                pending.remove(batch, serial: serial, operationCount: index)
+                if case .unchanged = operation.condition { throw conflict(batch.idText(operation)) }
+                return nil
+            case .duplicate:
+                failure = StoreError(
+                    .duplicateID, "The batch has this id twice.", database: identity.name,
+                    ids: [batch.idText(operation)], remedy: "Keep one of the two; a batch has no order.")
+            case .absent(let pendingLSN):
+                failure = judge(operation, batch, current: nil)
+                dependsOnLSN = max(dependsOnLSN, pendingLSN)
+                if operation.kind == .store {
+                    liveDelta += 1
+                    inserts += 1
+                }
+            case .present(let current):
+                failure = judge(operation, batch, current: current.lsn)
+                if current.isPending { dependsOnLSN = max(dependsOnLSN, current.lsn) }
+                removed.insert(
+                    idHash: operation.idHash, lsn: current.lsn, contentChecksum: current.contentChecksum)
+                batch.operations[index].previousSlot = current.slot
+                if operation.kind == .delete { liveDelta -= 1 }
+            }
+            if let failure {
+                pending.remove(batch, serial: serial, operationCount: index)
+                throw failure
+            }
+            _ = pending.add(operation, index: index, of: batch, serial: serial)
+        }
+        pendingInserts += inserts
+        if batch.bulk == nil { allocate(batch) }
+        let recordOffsets = finishRecords(batch)
+        return CommitPart(
+            file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
+            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSN: dependsOnLSN, serial: serial)
+    }
+
+    private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {
+        switch operation.condition {
+        case .none:
+            return operation.kind == .delete && current == nil ? notFound(batch.idText(operation)) : nil
+        case .mustNotExist:
+            guard let current else { return nil }
+            return StoreError(
+                .recordExists, "A record of this id is there, written by commit \(current).",
+                database: identity.name, ids: [batch.idText(operation)],
+                remedy: "Use update to change it, or upsert for either.")
+        case .mustExist:
+            return current == nil ? notFound(batch.idText(operation)) : nil
+        case .version(let expected):
+            if current == expected { return nil }
+            return StoreError(
+                .versionMismatch,
+                "The record has \(current.map { "version \($0)" } ?? "been deleted"), not version \(expected).",
+                database: identity.name, ids: [batch.idText(operation)],
+                remedy: "Read it again and decide with what it holds now.")
+        case .unchanged(let expected):
+            return current == expected ? nil : conflict(batch.idText(operation))
+        }
+    }
+
+    private func notFound(_ id: String) -> StoreError {
+        StoreError(
+            .recordNotFound, "There is no record of this id.", database: identity.name, ids: [id],
+            remedy: "Use insert to add it, or upsert for either.")
+    }
+
+    private func conflict(_ id: String) -> StoreError {
+        StoreError(
+            .conflict, "Another commit changed the record after the transaction began.", database: identity.name,
+            ids: [id], remedy: "Run the transaction again; it sees the new state.")
+    }
+
+    // MARK: Space
+
+    /// Gives every store operation a slot and payload space; there is room for all of them.
+    private func allocate(_ batch: OperationBatch) {
+        for index in batch.operations.indices where batch.operations[index].kind == .store {
+            batch.operations[index].slot = slots.allocate()
+            batch.operations[index].payloadUnit = payload.allocate(batch.operations[index].payloadUnitCount)
+        }
+    }
+
+    /// Gives back what ``allocate(_:)`` gave; nothing ever reached it.
+    private func release(_ batch: OperationBatch) {
+        for operation in batch.operations where operation.kind == .store {
+            slots.release(operation.slot)
+            payload.release(operation.payloadUnit, count: operation.payloadUnitCount)
+        }
+        wakeWaiters()
+    }
+
+    /// Writes slots and types into the log records, and lists where the records begin.
+    private func finishRecords(_ batch: OperationBatch) -> [Int] {
+        var offsets: [Int] = []
+        offsets.reserveCapacity(batch.bulk == nil ? batch.operations.count : 1)
+        let start = unsafe batch.log.start
+        for operation in batch.operations {
+            let slot = operation.kind == .store ? operation.slot : operation.previousSlot
+            unsafe start.storeBytes(of: slot, toByteOffset: operation.referenceOffset, as: UInt32.self)
+            unsafe start.storeBytes(
+                of: operation.payloadUnit, toByteOffset: operation.referenceOffset + 4, as: UInt32.self)
+            if batch.bulk == nil {
+                if operation.kind == .store, operation.previousSlot != BatchOperation.noSlot {
+                    unsafe start.storeBytes(
+                        of: LogRecordType.update.rawValue, toByteOffset: operation.recordOffset + 16, as: UInt8.self)
+                }
+                offsets.append(operation.recordOffset)
+            } else if offsets.isEmpty {
+                offsets.append(operation.recordOffset)
+            }
+        }
+        return offsets
+    }
+
+    /// Takes back a staged part that did not reach the log.
+    func undo(_ part: CommitPart) {
+        pending.remove(part.batch, serial: part.serial)
+        for operation in part.batch.operations
+        where operation.kind == .store && operation.previousSlot == BatchOperation.noSlot {
+            pendingInserts -= 1
+        }
+        release(part.batch)
+    }
+
+    /// Wakes writers that waited for a prepared transaction, which now has its LSN.
+    func notePrepared(_ part: CommitPart, lsn: UInt64) {
+        pending.setLSN(lsn, serial: part.serial)
+        wakeWaiters()
+    }
+
+    /// Writes a bulk batch's vectors and payloads, and syncs them, on an I/O thread (O3).
+    private func placeBulk(_ batch: OperationBatch) async throws {
+        let dataFile = dataFile
+        let layout = layout
+        let dimension = identity.options.dimension
+        let name = identity.name
+        let result: Result<Void, FileSystemError> = await context.io.run {
+            do throws(FileSystemError) {
+                return .success(try dataFile.placeBulk(batch, layout: layout, dimension: dimension))
+            } catch {
+                return .failure(error)
+            }
+        }
+        if case .failure(let error) = result {
+            // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
+            // file can no longer be trusted to report errors (O8).
+            if error.call == .synchronizeData { context.fence(StoreError(error, database: name)) }
+            throw StoreError(error, database: name)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+/// The actor behind an open database file: it owns the mapping and the index, judges and stages every write, applies
+/// commits in log order, and makes the snapshots that everybody else reads. Its methods are short and never block.
+import StorageFormat
+import StorageIO
+
+/// The state of a database as it was loaded or created.
+struct LoadedDatabase: Sendable {
+    var identity: DatabaseIdentity
+    var dataFile: DataFile
+    var layout: FileLayout
+    var mapping: DataMapping
+    var records: RecordTable
+    var directory: IDDirectory
+    var liveCount: Int
+    var deletedCount: Int
+    var fingerprint: StateFingerprint
+    var lastCommitLSN: UInt64
+    var payloadHighWater: Int
+    var updatedAt: UInt64
+    /// The newest durable checkpoint.
+    var generation: UInt64
+    var checkpointLSN: UInt64
+    var headerChecksum: UInt32
+}
+
+actor DatabaseFile {
+    nonisolated let identity: DatabaseIdentity
+    nonisolated let cell: DatabaseCell
+    nonisolated let dataFile: DataFile
+    nonisolated let context: StoreContext
+    nonisolated let logState: DatabaseLogState
+
+    var layout: FileLayout
+    var mapping: DataMapping
+    var records: RecordTable
+    var directory: IDDirectory
+    var liveCount: Int
+    var deletedCount: Int
+    var fingerprint: StateFingerprint
+    var lastCommitLSN: UInt64
+    var updatedAt: UInt64
+
+    var slots: SlotAllocator
+    var payload: PayloadAllocator
+    var reclaim = ReclaimQueue()
+    var pending = PendingWrites()
+    var nextSerial: UInt32 = 1
+    /// Inserts that are staged, for judging whether the directory has room.
+    var pendingInserts = 0
+
+    /// Changes made now belong to the checkpoint of this generation.
+    var epoch: UInt64
+    /// The generation and LSN of the newest durable checkpoint.
+    var generation: UInt64
+    var checkpointLSN: UInt64
+    var headerChecksum: UInt32
+    /// For each region, the generation its pages are known to hold; 0 when it must be written whole.
+    var recordRegions: [UInt64]
+    var directoryRegions: [UInt64]
+    var isCheckpointing = false
+    var isGrowing = false
+    var isClosed = false
+    /// Extents allocated since the newest durable checkpoint make the file dirty even without a commit.
+    var hasNewExtents = false
+    var waiters: [CheckedContinuation<Void, Never>] = []
+
+    init(_ loaded: LoadedDatabase, cell: DatabaseCell, context: StoreContext) {
+        identity = loaded.identity
+        self.cell = cell
+        self.context = context
+        dataFile = loaded.dataFile
+        layout = loaded.layout
+        mapping = loaded.mapping
+        records = loaded.records
+        directory = loaded.directory
+        liveCount = loaded.liveCount
+        deletedCount = loaded.deletedCount
+        fingerprint = loaded.fingerprint
+        lastCommitLSN = loaded.lastCommitLSN
+        updatedAt = loaded.updatedAt
+        generation = loaded.generation
+        checkpointLSN = loaded.checkpointLSN
+        headerChecksum = loaded.headerChecksum
+        epoch = loaded.generation + 1
+        // What lies in the inactive region may come from a checkpoint that never finished: it is written whole next.
+        recordRegions = [0, 0]
+        directoryRegions = [0, 0]
+        recordRegions[Int(loaded.generation % 2)] = loaded.generation
+        if loaded.directory.isSettled { directoryRegions[Int(loaded.generation % 2)] = loaded.generation }
+        slots = SlotAllocator(highWater: loaded.records.slotCount)
+        payload = PayloadAllocator(highWater: loaded.payloadHighWater)
+        logState = DatabaseLogState(fingerprint: loaded.fingerprint, liveCount: loaded.liveCount)
+        (slots, payload) = Self.deriveFreeSpace(loaded)
+    }
+
+    /// Free space is the complement of what is live; nothing about it is read from disk.
+    private static func deriveFreeSpace(_ loaded: LoadedDatabase) -> (SlotAllocator, PayloadAllocator) {
+        var slots = SlotAllocator(highWater: loaded.records.slotCount)
+        var payload = PayloadAllocator(highWater: loaded.payloadHighWater)
+        if loaded.liveCount == loaded.records.slotCount { return (slots, payload) }
+        var used = [Bool](repeating: false, count: loaded.records.slotCount)
+        if loaded.payloadHighWater > 0 { payload.release(0, count: loaded.payloadHighWater) }
+        loaded.records.forEachActive { slot, entry in
+            used[slot] = true
+            payload.claim(entry.payloadUnit, count: entry.payloadUnitCount)
+        }
+        for slot in used.indices where !used[slot] { slots.release(UInt32(slot)) }
+        return (slots, payload)
+    }
+
+    /// A snapshot of everything applied so far.
+    func makeSnapshot() -> DatabaseSnapshot {
+        DatabaseSnapshot(
+            identity: identity, records: records, directory: directory, mapping: mapping, count: liveCount,
+            version: lastCommitLSN, ledger: cell.ledger, searcher: context.searcher,
+            verifiesReads: context.configuration.verifiesReads)
+    }
+
+    // MARK: Waiting
+
+    /// Suspends until something that others wait for has changed: growth, a checkpoint, a prepared transaction.
+    func waitForChange() async {
+        await withCheckedContinuation { waiters.append($0) }
+    }
+
+    func wakeWaiters() {
+        let woken = waiters
+        waiters = []
+        for waiter in woken { waiter.resume() }
+    }
+
+    func checkOpen() throws(StoreError) {
+        if let failure = context.log.queue.failure { throw failure }
+        if isClosed { throw .closed(context.path) }
+    }
+
+    // MARK: Lookup
+
+    /// The slot of an applied record.
+    func appliedSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        directory.find(hash: hash) { slot in
+            let entry = records[Int(slot)]
+            guard unsafe entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
+            let stored = unsafe UnsafeRawBufferPointer(
+                start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
+                count: id.count)
+            return unsafe stored.elementsEqual(id)
+        }
+    }
+
+    /// Closes the file; the mapping lives on while snapshots hold it.
+    func close() throws(FileSystemError) {
+        isClosed = true
+        wakeWaiters()
+        try dataFile.file.close()
+    }
+}
+
+extension RecordEntry {
+    /// The payload heap units that id and metadata take.
+    var payloadUnitCount: Int {
+        (payloadLength + FormatLimits.payloadUnitByteCount - 1) / FormatLimits.payloadUnitByteCount
+    }
+}

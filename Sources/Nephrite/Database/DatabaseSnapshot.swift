@@ -1,0 +1,137 @@
+/// One commit of a database, as readers see it: the index tables as of that commit and the mapping they point into.
+/// The database actor publishes snapshots; every read, search and checkpoint works on one.
+import StorageFormat
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A database as of one commit. Reads on it are synchronous, never wait for writers, and never change.
+///
+/// Holding a snapshot keeps the space of records deleted since then from being used again; let go of it when done.
+public final class DatabaseSnapshot: Sendable {
+    let identity: DatabaseIdentity
+    let records: RecordTable
+    let directory: IDDirectory
+    let mapping: DataMapping
+    let searcher: Searcher
+    let verifiesReads: Bool
+    private let ledger: SnapshotLedger
+    private let ticket: UInt64
+
+    /// The commit it shows; versions of its records are at most this.
+    public let version: RecordVersion
+    /// The number of records.
+    public let count: Int
+
+    init(
+        identity: DatabaseIdentity, records: RecordTable, directory: IDDirectory, mapping: DataMapping,
+        count: Int, version: RecordVersion, ledger: SnapshotLedger, searcher: Searcher, verifiesReads: Bool
+    ) {
+        self.identity = identity
+        self.records = records
+        self.directory = directory
+        self.mapping = mapping
+        self.searcher = searcher
+        self.verifiesReads = verifiesReads
+        self.ledger = ledger
+        self.version = version
+        self.count = count
+        ticket = ledger.open(version: version)
+    }
+
+    deinit { ledger.close(ticket) }
+
+    /// What the database was created with.
+    public var options: DatabaseOptions { identity.options }
+
+    // MARK: Finding
+
+    /// The slot and entry of an id, if it is there.
+    @inline(__always)
+    func find(_ id: UnsafeRawBufferPointer) -> (slot: UInt32, entry: RecordEntry)? {
+        let hash = unsafe IDHash.hash(id, key: identity.hashKey)
+        let slot = directory.find(hash: hash) { slot in
+            let entry = records[Int(slot)]
+            return unsafe entry.isActive && entry.idHash == hash && Int(entry.idLength) == id.count
+                && memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0
+        }
+        guard let slot else { return nil }
+        return (slot, records[Int(slot)])
+    }
+
+    @inline(__always)
+    func withFound<R>(
+        _ id: String, _ body: (UInt32, RecordEntry) throws(StoreError) -> R?
+    ) throws(StoreError) -> R? {
+        var id = id
+        let result: Result<R?, StoreError> = id.withUTF8 { bytes in
+            guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount,
+                let found = unsafe find(UnsafeRawBufferPointer(bytes))
+            else { return .success(nil) }
+            do {
+                return .success(try body(found.slot, found.entry))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    // MARK: Addresses
+
+    @inline(__always)
+    func payloadAddress(_ entry: RecordEntry) -> UnsafeRawPointer {
+        unsafe mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount
+    }
+
+    @inline(__always)
+    func vectorAddress(_ slot: UInt32) -> UnsafeRawPointer {
+        unsafe mapping.vectors + Int(slot) * identity.stride
+    }
+
+    /// The content checksum of what is at a slot now.
+    func contentChecksum(slot: UInt32, entry: RecordEntry) -> UInt32 {
+        let vector = unsafe UnsafeRawBufferPointer(start: vectorAddress(slot), count: identity.vectorByteCount)
+        let payload = unsafe UnsafeRawBufferPointer(start: payloadAddress(entry), count: entry.payloadLength)
+        return unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
+    }
+
+    /// Throws unless the record's bytes are those that were written.
+    @inline(__always)
+    func verify(slot: UInt32, entry: RecordEntry) throws(StoreError) {
+        guard verifiesReads else { return }
+        let found = identity.tag(contentChecksum: contentChecksum(slot: slot, entry: entry), slot: slot)
+        if found != entry.tag { throw damaged(slot: slot, entry: entry) }
+    }
+
+    func damaged(slot: UInt32, entry: RecordEntry) -> StoreError {
+        .corruption(
+            "The record's checksum does not match its bytes.", database: identity.name,
+            path: "\(identity.name)/\(DatabaseIdentity.dataFileName)", ids: [id(of: entry)])
+    }
+
+    func id(of entry: RecordEntry) -> String {
+        let bytes = unsafe UnsafeRawBufferPointer(start: payloadAddress(entry), count: Int(entry.idLength))
+        return unsafe String(decoding: bytes, as: UTF8.self)
+    }
+
+    func metadata(of entry: RecordEntry) -> Metadata {
+        let length = entry.payloadLength - Int(entry.idLength)
+        guard length > 0 else { return Metadata() }
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: payloadAddress(entry) + Int(entry.idLength), count: length)
+        return unsafe Metadata(validated: Array(bytes))
+    }
+
+    func vector(slot: UInt32) -> [Float] {
+        let dimension = identity.options.dimension
+        return [Float](unsafeUninitializedCapacity: dimension) { buffer, count in
+            unsafe UnsafeMutableRawPointer(buffer.baseAddress!).copyMemory(
+                from: vectorAddress(slot), byteCount: dimension * 4)
+            count = dimension
+        }
+    }
+}

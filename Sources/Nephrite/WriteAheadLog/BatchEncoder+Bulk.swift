@@ -1,0 +1,83 @@
+/// The bulk form of a batch: vectors and payloads go straight to slots that nothing reaches, the log gets references.
+import StorageFormat
+
+extension BatchEncoder {
+    func encodeBulk(_ rows: RowSource, _ condition: WriteCondition) throws(StoreError) -> OperationBatch {
+        let log = LogBuffer(
+            capacity: LogCodec.paddedByteCount(bodyLength: BulkStoreBody.encodedByteCount(count: rows.count)) + 256)
+        let recordOffset = log.appendRecord(
+            .bulkStore, database: identity.number,
+            bodyLength: BulkStoreBody.encodedByteCount(count: rows.count))
+        let references = recordOffset + LogRecordHeader.byteCount + BulkStoreBody.referencesOffset
+        let payload = LogBuffer(capacity: rows.count * 96)
+        var operations: [BatchOperation] = []
+        operations.reserveCapacity(rows.count)
+        for row in 0..<rows.count {
+            var id = rows.id(row)
+            let metadata = rows.metadata(row)
+            let result: Result<BatchOperation, StoreError> = id.withUTF8 { utf8 in
+                rows.withVector(row, dimension: identity.options.dimension) { vector in
+                    let idBytes = UnsafeRawBufferPointer(utf8)
+                    do throws(StoreError) {
+                        try unsafe check(id: idBytes, vector: vector, metadata: metadata)
+                    } catch {
+                        return .failure(error)
+                    }
+                    return .success(
+                        unsafe append(
+                            id: idBytes, vector: UnsafeRawBufferPointer(vector), metadata: metadata.encoded,
+                            condition: condition, recordOffset: recordOffset,
+                            referenceOffset: references + row * StoreReference.byteCount, to: payload, log: log))
+                }
+            }
+            operations.append(try result.get())
+        }
+        unsafe log.start.storeBytes(
+            of: UInt32(rows.count), toByteOffset: recordOffset + LogRecordHeader.byteCount, as: UInt32.self)
+        unsafe log.start.storeBytes(
+            of: UInt32(0), toByteOffset: recordOffset + LogRecordHeader.byteCount + 4, as: UInt32.self)
+        unsafe log.start.storeBytes(
+            of: UInt64(0), toByteOffset: recordOffset + LogRecordHeader.byteCount + 8, as: UInt64.self)
+        return OperationBatch(
+            log: log, operations: operations, bulk: BulkContent(payload: payload, vectors: contiguous(rows)))
+    }
+
+    private func contiguous(_ rows: RowSource) -> [Float] {
+        switch rows {
+        case .columns(_, let vectors, _):
+            return vectors
+        case .records(let records):
+            var vectors: [Float] = []
+            vectors.reserveCapacity(records.count * identity.options.dimension)
+            for record in records { vectors.append(contentsOf: record.vector) }
+            return vectors
+        }
+    }
+
+    private func append(
+        id: UnsafeRawBufferPointer, vector: UnsafeRawBufferPointer, metadata: [UInt8], condition: WriteCondition,
+        recordOffset: Int, referenceOffset: Int, to payload: LogBuffer, log: LogBuffer
+    ) -> BatchOperation {
+        let length = unsafe id.count + metadata.count
+        let unit = FormatLimits.payloadUnitByteCount
+        let padded = (length + unit - 1) / unit * unit
+        let offset = payload.extend(by: padded)
+        let target = unsafe payload.mutableBytes(offset..<offset + padded)
+        unsafe target.copyMemory(from: id)
+        unsafe metadata.withUnsafeBytes { bytes in
+            guard unsafe !bytes.isEmpty else { return }
+            unsafe UnsafeMutableRawBufferPointer(rebasing: target[id.count...]).copyMemory(from: bytes)
+        }
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[length...]).initializeMemory(as: UInt8.self, repeating: 0)
+        let checksum = unsafe CRC32C.checksum(
+            UnsafeRawBufferPointer(rebasing: target[..<length]), continuing: CRC32C.checksum(vector))
+        let hash = unsafe IDHash.hash(id, key: identity.hashKey)
+        let reference = unsafe StoreReference(
+            slot: 0, payloadUnit: 0, idLength: id.count, metadataLength: metadata.count, contentChecksum: checksum,
+            idHash: hash)
+        unsafe reference.encode(into: log.mutableBytes(0..<log.count), at: referenceOffset)
+        return unsafe BatchOperation(
+            kind: .store, idHash: hash, idLength: id.count, payloadLength: length, contentChecksum: checksum,
+            recordOffset: recordOffset, referenceOffset: referenceOffset, idOffset: offset, condition: condition)
+    }
+}

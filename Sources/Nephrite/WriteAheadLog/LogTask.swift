@@ -1,0 +1,351 @@
+/// The log's one writer: drains the queue, writes and syncs each group, has it applied and published, and resumes those
+/// who wait (O2). It runs on the store's log thread; everything here that blocks, blocks that thread only.
+import StorageFormat
+import StorageIO
+
+struct LogTask {
+    let log: WriteAheadLog
+    var segment: SegmentWriter
+    /// The last commit that a sync marker or a later record declares to be on disk.
+    private var markedLSN: UInt64
+
+    init(log: WriteAheadLog, segment: SegmentWriter) {
+        self.log = log
+        self.segment = segment
+        markedLSN = segment.lastLSN
+    }
+
+    /// Writes everything that waits, and a sync marker when nothing waits any more.
+    mutating func processAll() async {
+        while true {
+            let batch = log.queue.drain()
+            if batch.isEmpty { break }
+            await process(batch)
+        }
+        writeMarker()
+    }
+
+    private mutating func process(_ batch: CommitQueue.Batch) async {
+        var waiting = batch.commits[...]
+        while let first = waiting.first {
+            if let failure = log.queue.failure {
+                for commit in waiting { commit.finish(.failure(failure)) }
+                break
+            }
+            let fitting = fittingPrefix(of: waiting)
+            if fitting.commits.isEmpty {
+                do {
+                    try rotate(minimumByteCount: first.byteCount, commits: waiting)
+                } catch where error.isOutOfSpace {
+                    await rollBack(Array(waiting), because: StoreError(error))
+                    break
+                } catch {
+                    fence(StoreError(error), unknown: [], unwritten: Array(waiting))
+                    break
+                }
+                continue
+            }
+            waiting.removeFirst(fitting.commits.count)
+            if let failed = await commit(fitting.commits, byteCount: fitting.byteCount) {
+                await failed.settle(in: &self, rest: Array(waiting))
+                break
+            }
+        }
+        for note in batch.notes { write(note: note) }
+        if !batch.syncWaiters.isEmpty { synchronize(for: batch.syncWaiters) }
+    }
+
+    private func fittingPrefix(of commits: ArraySlice<StagedCommit>) -> (commits: [StagedCommit], byteCount: Int) {
+        var byteCount = 0
+        var count = 0
+        for commit in commits {
+            guard segment.hasRoom(for: byteCount + commit.byteCount) else { break }
+            byteCount += commit.byteCount
+            count += 1
+        }
+        return (Array(commits.prefix(count)), byteCount)
+    }
+
+    // MARK: One group
+
+    /// Why a group did not become durable.
+    private enum Failure {
+        case outOfSpace([StagedCommit], FileSystemError)
+        case fatal([StagedCommit], StoreError)
+
+        func settle(in task: inout LogTask, rest: [StagedCommit]) async {
+            switch self {
+            case .outOfSpace(let commits, let error): await task.rollBack(commits + rest, because: StoreError(error))
+            case .fatal(let commits, let error): task.fence(error, unknown: commits, unwritten: rest)
+            }
+        }
+    }
+
+    private mutating func commit(_ commits: [StagedCommit], byteCount: Int) async -> Failure? {
+        do {
+            if let failure = try write(commits, byteCount: byteCount) { return failure }
+            if commits.contains(where: \.isDurable) {
+                try segment.file.synchronizeData()
+                log.metrics.syncs.add(1)
+                log.noteSynced(segment.lastLSN)
+            }
+            for commit in commits {
+                for part in commit.parts where part.batch.bulk == nil {
+                    try part.dataFile.place(
+                        part.batch, layout: part.layout, vectorByteCount: part.file.identity.vectorByteCount)
+                }
+            }
+        } catch {
+            return .fatal(commits, StoreError(error))
+        }
+        do {
+            try await apply(commits)
+        } catch {
+            return .fatal(commits, .wrapping(error))
+        }
+        for commit in commits { commit.finish(.success(commit.lsn)) }
+        noteRelaxed(commits)
+        log.noteWritten(byteCount: byteCount)
+        return nil
+    }
+
+    /// Seals and writes a group; on a full disk it takes the group back.
+    private mutating func write(_ commits: [StagedCommit], byteCount: Int) throws(FileSystemError) -> Failure? {
+        let mark = segment.mark
+        let states = commits.flatMap { $0.parts.map { ($0.logState, $0.logState.fingerprint, $0.logState.liveCount) } }
+        var buffers: [UnsafeRawBufferPointer] = unsafe []
+        for commit in commits { unsafe seal(commit, into: &buffers) }
+        do {
+            try unsafe segment.write(buffers, byteCount: byteCount)
+        } catch where error.isOutOfSpace {
+            for (state, fingerprint, liveCount) in states.reversed() {
+                state.fingerprint = fingerprint
+                state.liveCount = liveCount
+            }
+            try segment.rollBack(to: mark, byteCount: byteCount)
+            return .outOfSpace(commits, error)
+        }
+        log.metrics.commits.add(UInt64(commits.count))
+        log.metrics.logBytesWritten.add(UInt64(byteCount))
+        return nil
+    }
+
+    private mutating func seal(_ commit: StagedCommit, into buffers: inout [UnsafeRawBufferPointer]) {
+        var hash: UInt64 = 0
+        var operationCount = 0
+        var states: [CommittedState] = []
+        for part in commit.parts {
+            for offset in part.recordOffsets { seal(part.batch.log, at: offset, lsn: commit.lsn, hash: &hash) }
+            operationCount += part.batch.operations.count
+            states.append(part.advanceLogState(lsn: commit.lsn))
+            log.retention.noteCommit(database: part.file.identity.number, lsn: commit.lsn)
+        }
+        if let records = commit.administration {
+            var offset = 0
+            while offset < records.count {
+                let length = records.recordLength(at: offset)
+                seal(records, at: offset, lsn: commit.lsn, hash: &hash)
+                operationCount += 1
+                offset += length
+            }
+        }
+        let last = commit.parts.last?.batch.log ?? commit.administration!
+        let body = CommitBody(operationCount: UInt32(operationCount), batchHash: hash, databases: states)
+        let offset = last.appendRecord(.commit, database: 0, bodyLength: body.encodedByteCount)
+        let bodyOffset = offset + LogRecordHeader.byteCount
+        unsafe body.encode(into: last.mutableBytes(bodyOffset..<bodyOffset + body.encodedByteCount))
+        seal(last, at: offset, lsn: commit.lsn, hash: &hash)
+        segment.lastLSN = commit.lsn
+        for part in commit.parts { unsafe buffers.append(part.batch.log.bytes) }
+        if let records = commit.administration { unsafe buffers.append(records.bytes) }
+    }
+
+    private mutating func seal(_ buffer: LogBuffer, at offset: Int, lsn: UInt64, hash: inout UInt64) {
+        let record = unsafe buffer.mutableBytes(offset..<offset + buffer.recordLength(at: offset))
+        unsafe segment.seal(record, lsn: lsn, syncedUpTo: log.syncedLSN)
+        hash = unsafe CommitBody.hash(UnsafeRawBufferPointer(record), continuing: hash)
+    }
+
+    /// Has each database apply its part of the group, then makes all of it visible at once.
+    private func apply(_ commits: [StagedCommit]) async throws {
+        var order: [DatabaseFile] = []
+        var parts: [ObjectIdentifier: [(part: CommitPart, lsn: UInt64)]] = [:]
+        for commit in commits {
+            for part in commit.parts {
+                if parts[ObjectIdentifier(part.file), default: []].isEmpty { order.append(part.file) }
+                parts[ObjectIdentifier(part.file), default: []].append((part, commit.lsn))
+            }
+        }
+        var snapshots: [(DatabaseFile, DatabaseSnapshot)] = []
+        for file in order {
+            let own = parts[ObjectIdentifier(file)]!
+            let state = own[0].part.logState
+            snapshots.append(
+                (
+                    file,
+                    try await file.apply(
+                        own, expecting: (fingerprint: state.fingerprint, liveCount: state.liveCount))
+                ))
+        }
+        log.publication.withLock { _ in
+            for (file, snapshot) in snapshots { file.cell.publish(snapshot) }
+        }
+    }
+
+    private func noteRelaxed(_ commits: [StagedCommit]) {
+        guard let relaxed = commits.last(where: { !$0.isDurable }), log.syncedLSN < relaxed.lsn else { return }
+        for part in relaxed.parts {
+            if case .relaxed(let interval) = part.file.identity.options.durability {
+                log.noteRelaxed(intervalNanoseconds: interval.nanoseconds)
+            }
+        }
+    }
+
+    // MARK: Segments, notes and markers
+
+    /// Syncs the full segment and starts the next one; on a nearly full disk a shorter one will do.
+    private mutating func rotate(
+        minimumByteCount: Int, commits: ArraySlice<StagedCommit>
+    ) throws(FileSystemError) {
+        if log.syncedLSN < segment.lastLSN {
+            try segment.file.synchronizeData()
+            log.noteSynced(segment.lastLSN)
+        }
+        let needed = SegmentHeader.recordsOffset + minimumByteCount
+        var byteCount = max(log.segmentByteCount, needed)
+        var mayUseReserve = commits.allSatisfy(\.freesSpace)
+        while true {
+            do {
+                try startSegment(byteCount: byteCount)
+                return
+            } catch where error.isOutOfSpace {
+                if byteCount > max(needed, 1 << 16) {
+                    byteCount = max(needed, byteCount / 8)
+                } else if mayUseReserve {
+                    mayUseReserve = false
+                    try? log.fileSystem.unlink(WriteAheadLog.reservePath)
+                } else {
+                    log.requestCheckpoint()
+                    throw error
+                }
+            }
+        }
+    }
+
+    private mutating func startSegment(byteCount: Int) throws(FileSystemError) {
+        let old = segment
+        let header = SegmentHeader(
+            storeUUID: log.storeUUID, sequence: old.header.sequence + 1, saltLow: log.random.next(),
+            saltHigh: log.random.next(), previousSequence: old.header.sequence, previousByteCount: old.position,
+            previousLastLSN: old.lastLSN, previousLastChecksum: old.previousChecksum, flags: .hasPrevious,
+            firstLSN: old.lastLSN + 1, createdAt: log.clock.wallNanoseconds(), byteCount: UInt64(byteCount),
+            oldestNeededLSN: min(log.retention.oldestNeededLSN, old.lastLSN + 1))
+        segment = try SegmentWriter.create(header, on: log.fileSystem)
+        log.retention.noteSealed(.init(sequence: old.header.sequence, lastLSN: old.lastLSN))
+        try? old.file.close()
+    }
+
+    private mutating func write(note: LogBuffer) {
+        guard log.queue.failure == nil, segment.hasRoom(for: note.count) else { return }
+        do {
+            unsafe segment.seal(
+                note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
+            try unsafe segment.write([note.bytes], byteCount: note.count)
+            markedLSN = log.syncedLSN
+        } catch {
+            fence(StoreError(error), unknown: [], unwritten: [])
+        }
+    }
+
+    /// Declares the last synced commit to be so, when no later record has.
+    private mutating func writeMarker() {
+        guard markedLSN < log.syncedLSN, log.queue.failure == nil else { return }
+        let marker = LogBuffer(capacity: 64)
+        _ = marker.appendRecord(.syncMarker, database: 0, bodyLength: 0)
+        write(note: marker)
+    }
+
+    private mutating func synchronize(for waiters: [CheckedContinuation<Void, any Error>]) {
+        do {
+            if let failure = log.queue.failure { throw failure }
+            if log.syncedLSN < segment.lastLSN {
+                try segment.file.synchronizeData()
+                log.metrics.syncs.add(1)
+                log.noteSynced(segment.lastLSN)
+            }
+            for waiter in waiters { waiter.resume() }
+        } catch {
+            let failure = StoreError.wrapping(error)
+            fence(failure, unknown: [], unwritten: [])
+            for waiter in waiters { waiter.resume(throwing: failure.fenced()) }
+        }
+    }
+
+    /// The last act: a marker that is itself synced, so that the last batch is provably on disk.
+    mutating func close() {
+        if log.queue.failure == nil, log.syncedLSN < segment.lastLSN { synchronize(for: []) }
+        writeMarker()
+        if log.queue.failure == nil { try? segment.file.synchronizeData() }
+        try? segment.file.close()
+    }
+
+    // MARK: Failures
+
+    /// Stops all writing (O8): those whose records reached the file learn that their outcome is unknown.
+    private func fence(_ error: StoreError, unknown: [StagedCommit], unwritten: [StagedCommit]) {
+        let fenced = error.fenced()
+        let rest = log.queue.fail(fenced)
+        for commit in unknown { commit.finish(.failure(error.outcomeUnknown())) }
+        for commit in unwritten + rest.commits { commit.finish(.failure(fenced)) }
+        for waiter in rest.syncWaiters { waiter.resume(throwing: fenced) }
+    }
+
+    /// Undoes commits that a full disk kept out of the log, and those staged on top of them; the store stays healthy.
+    private mutating func rollBack(_ commits: [StagedCommit], because error: StoreError) async {
+        var undone = Set(commits.map(\.lsn))
+        var failed = commits
+        for commit in commits.reversed() { await commit.undo() }
+        // Staging may have gone on until each database had undone its part; whoever built on that goes too.
+        let later = log.queue.drain()
+        var kept: [StagedCommit] = []
+        for commit in later.commits {
+            if commit.parts.contains(where: { undone.contains($0.dependsOnLSN) }) {
+                undone.insert(commit.lsn)
+                failed.append(commit)
+            } else {
+                kept.append(commit)
+            }
+        }
+        for commit in failed.dropFirst(commits.count).reversed() { await commit.undo() }
+        for commit in failed { commit.finish(.failure(error)) }
+        if !kept.isEmpty || !later.notes.isEmpty || !later.syncWaiters.isEmpty {
+            await process(CommitQueue.Batch(commits: kept, notes: later.notes, syncWaiters: later.syncWaiters))
+        }
+    }
+}
+
+extension CommitPart {
+    /// Moves the database's log-order state past this part; the log task calls it once, when it seals the part.
+    fileprivate func advanceLogState(lsn: UInt64) -> CommittedState {
+        var fingerprint = logState.fingerprint - removed
+        for operation in batch.operations where operation.kind == .store {
+            fingerprint.insert(
+                idHash: operation.idHash, lsn: lsn, contentChecksum: operation.contentChecksum)
+        }
+        logState.fingerprint = fingerprint
+        logState.liveCount += liveDelta
+        return CommittedState(
+            database: file.identity.number, liveCount: UInt64(logState.liveCount), fingerprint: fingerprint)
+    }
+}
+
+extension StagedCommit {
+    /// Whether it only deletes, so that it may use the reserve of a full disk.
+    fileprivate var freesSpace: Bool {
+        parts.allSatisfy { $0.batch.operations.allSatisfy { $0.kind == .delete } }
+    }
+
+    fileprivate func undo() async {
+        for part in parts { await part.file.undo(part) }
+    }
+}

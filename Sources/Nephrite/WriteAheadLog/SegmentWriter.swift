@@ -1,0 +1,123 @@
+/// The log segment that is being written: where the next record goes and what its checksum chain starts from. The log
+/// task owns it; recovery makes the first one.
+import StorageFormat
+import StorageIO
+
+struct SegmentWriter: Sendable {
+    static let directory = StoragePath("wal")
+    /// Zeros written ahead of small commits: a sync of overwritten blocks needs no journal commit (about half the time
+    /// of one that converts preallocated blocks, see DocC/Durability).
+    private static let zeroAheadByteCount = 512 << 10
+    private static let smallGroupByteCount = 128 << 10
+
+    let header: SegmentHeader
+    let file: any StorageFile
+    private(set) var position: UInt64
+    private(set) var previousChecksum: UInt32
+    private let saltSeed: UInt32
+    private var zeroedUpTo: UInt64
+    /// The LSN of the last commit in it.
+    var lastLSN: UInt64
+
+    var capacity: UInt64 { header.byteCount }
+
+    static func path(_ sequence: UInt64) -> StoragePath {
+        StoragePath("wal", SegmentHeader.fileName(sequence: sequence))
+    }
+
+    /// Creates a segment: allocated, its header synced, its name synced.
+    static func create(_ header: SegmentHeader, on fileSystem: any FileSystem) throws(FileSystemError) -> SegmentWriter {
+        let file = try fileSystem.open(path(header.sequence), .createNew)
+        do {
+            try prepare(file, header)
+            try file.synchronizeData()
+            try fileSystem.synchronizeDirectory(directory)
+        } catch {
+            // What is left behind has no valid record; it is removed so that the name can be used again.
+            try? file.close()
+            try? fileSystem.unlink(path(header.sequence))
+            throw error
+        }
+        return SegmentWriter(header: header, file: file)
+    }
+
+    /// Allocates a segment's space and writes both copies of its header.
+    static func prepare(_ file: any StorageFile, _ header: SegmentHeader) throws(FileSystemError) {
+        try file.allocate(offset: 0, length: header.byteCount)
+        let bytes = header.encode(copy: 0) + header.encode(copy: 1)
+        try write(bytes, to: file, at: 0)
+    }
+
+    private static func write(_ bytes: [UInt8], to file: any StorageFile, at offset: UInt64) throws(FileSystemError) {
+        let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
+            do throws(FileSystemError) {
+                return .success(try unsafe file.writeFully([buffer], at: offset))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    /// A segment whose records end at `position`.
+    init(
+        header: SegmentHeader, file: any StorageFile, position: UInt64 = UInt64(SegmentHeader.recordsOffset),
+        previousChecksum: UInt32? = nil, lastLSN: UInt64? = nil
+    ) {
+        self.header = header
+        self.file = file
+        self.position = position
+        saltSeed = header.saltSeed
+        self.previousChecksum = previousChecksum ?? header.saltSeed
+        zeroedUpTo = position
+        self.lastLSN = lastLSN ?? header.firstLSN - 1
+    }
+
+    /// Whether `byteCount` more bytes fit.
+    func hasRoom(for byteCount: Int) -> Bool { position + UInt64(byteCount) <= capacity }
+
+    /// Seals one record in place as the next of the chain.
+    mutating func seal(_ record: UnsafeMutableRawBufferPointer, lsn: UInt64, syncedUpTo: UInt64) {
+        previousChecksum = unsafe LogCodec.seal(
+            record, lsn: lsn, transaction: lsn, syncedUpTo: syncedUpTo, previousChecksum: previousChecksum,
+            saltSeed: saltSeed)
+    }
+
+    /// Writes sealed records at the end.
+    mutating func write(_ buffers: [UnsafeRawBufferPointer], byteCount: Int) throws(FileSystemError) {
+        if byteCount < Self.smallGroupByteCount { try zeroAhead(of: position + UInt64(byteCount)) }
+        try unsafe file.writeFully(buffers, at: position)
+        position += UInt64(byteCount)
+    }
+
+    private mutating func zeroAhead(of end: UInt64) throws(FileSystemError) {
+        guard end > zeroedUpTo else { return }
+        let start = max(zeroedUpTo, position)
+        let target = min(capacity, start + UInt64(Self.zeroAheadByteCount))
+        guard target > start else { return }
+        try Self.write([UInt8](repeating: 0, count: Int(target - start)), to: file, at: start)
+        zeroedUpTo = target
+    }
+
+    /// What is needed to take a group back that could not be written.
+    struct Mark {
+        fileprivate let previousChecksum: UInt32
+        fileprivate let lastLSN: UInt64
+    }
+
+    var mark: Mark { Mark(previousChecksum: previousChecksum, lastLSN: lastLSN) }
+
+    /// Takes back what was sealed since the mark and makes sure that no part of it can be read as a record: whatever
+    /// got into the file is overwritten with zeros.
+    mutating func rollBack(to mark: Mark, byteCount: Int) throws(FileSystemError) {
+        previousChecksum = mark.previousChecksum
+        lastLSN = mark.lastLSN
+        var offset = position
+        let end = min(capacity, position + UInt64(byteCount))
+        while offset < end {
+            let length = min(end - offset, 1 << 20)
+            try Self.write([UInt8](repeating: 0, count: Int(length)), to: file, at: offset)
+            offset += length
+        }
+    }
+}

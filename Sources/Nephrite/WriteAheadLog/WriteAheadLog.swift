@@ -1,0 +1,102 @@
+/// The write-ahead log as the rest of the engine sees it: one per store, a queue in front of the log task, and what is
+/// known to be on disk. Database actors append commits; checkpoints and the flush scheduler ask for syncs.
+import StorageFormat
+import StorageIO
+import Synchronization
+
+final class WriteAheadLog: Sendable {
+    let queue: CommitQueue
+    let retention: LogRetention
+    let fileSystem: any FileSystem
+    let clock: any StorageClock
+    let random: any RandomSource
+    let storeUUID: StorageUUID
+    let segmentByteCount: Int
+    let metrics: StoreMetrics
+    /// Wakes the checkpointer when the log has grown past its limit.
+    let checkpointWakeups: AsyncStream<Void>
+    private let checkpointWakeup: AsyncStream<Void>.Continuation
+    /// Wakes the flush scheduler when something was acknowledged that is not on disk.
+    let relaxedWakeups: AsyncStream<Void>
+    private let relaxedWakeup: AsyncStream<Void>.Continuation
+    private let byteLimit: Int
+    private let shortestRelaxedInterval = Atomic<UInt64>(.max)
+    private let synced: Atomic<UInt64>
+    /// Held while a group's snapshots are made visible, so that a transaction sees all of a commit or none of it.
+    let publication = Mutex<Void>(())
+
+    init(
+        nextLSN: UInt64, fileSystem: any FileSystem, storeUUID: StorageUUID, configuration: StoreConfiguration,
+        sealed: [LogRetention.SealedSegment], metrics: StoreMetrics
+    ) {
+        queue = CommitQueue(nextLSN: nextLSN, byteLimit: configuration.commitQueueByteLimit)
+        retention = LogRetention(sealed: sealed)
+        self.fileSystem = fileSystem
+        clock = configuration.environment.clock
+        random = configuration.environment.random
+        self.storeUUID = storeUUID
+        segmentByteCount = max(configuration.logSegmentByteCount, 1 << 16)
+        byteLimit = configuration.logByteLimit
+        self.metrics = metrics
+        synced = Atomic(nextLSN - 1)
+        (checkpointWakeups, checkpointWakeup) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (relaxedWakeups, relaxedWakeup) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// The newest LSN known to be on disk.
+    var syncedLSN: UInt64 { synced.load(ordering: .acquiring) }
+
+    func noteSynced(_ lsn: UInt64) { synced.store(lsn, ordering: .releasing) }
+
+    /// Returns when the log is on disk through `lsn`; at once if it is already.
+    func synchronize(through lsn: UInt64) async throws {
+        if syncedLSN >= lsn { return }
+        try await queue.synchronize()
+    }
+
+    func noteWritten(byteCount: Int) {
+        if retention.noteBytes(byteCount) >= byteLimit { checkpointWakeup.yield() }
+    }
+
+    func noteRelaxed(intervalNanoseconds: UInt64) {
+        var current = shortestRelaxedInterval.load(ordering: .relaxed)
+        while intervalNanoseconds < current {
+            let (exchanged, original) = shortestRelaxedInterval.compareExchange(
+                expected: current, desired: intervalNanoseconds, ordering: .relaxed)
+            if exchanged { break }
+            current = original
+        }
+        relaxedWakeup.yield()
+    }
+
+    /// The shortest interval that any relaxed commit was promised, in nanoseconds.
+    var relaxedInterval: UInt64 { shortestRelaxedInterval.load(ordering: .relaxed) }
+
+    /// Asks for a checkpoint of what is dirty.
+    func requestCheckpoint() { checkpointWakeup.yield() }
+
+    /// The name of the file that is given up when a full disk leaves no room for a segment, so that deletes still work.
+    static let reservePath = StoragePath("wal", "reserve")
+    static let reserveByteCount: UInt64 = 1 << 20
+
+    /// Makes sure the reserve is there; a disk without room for it is no error.
+    func replenishReserve() {
+        guard let file = try? fileSystem.open(Self.reservePath, .createNew) else { return }
+        do {
+            try file.allocate(offset: 0, length: Self.reserveByteCount)
+        } catch {
+            try? fileSystem.unlink(Self.reservePath)
+        }
+        try? file.close()
+    }
+
+    /// Runs the log until it is finished: the body of the log's task in `run()`.
+    ///
+    /// Cancellation ends only the stream of wake-ups; the task goes on to serve what the shutdown still commits.
+    func run(from segment: SegmentWriter) async {
+        var task = LogTask(log: self, segment: segment)
+        for await _ in queue.wakeups { await task.processAll() }
+        while await queue.waitWhileDraining() { await task.processAll() }
+        task.close()
+    }
+}
