@@ -19,7 +19,9 @@ let package = Package(
         .executable(name: "nephrite", targets: ["NephriteCLI"]),
     ],
     targets: [
-        .target(name: "CNephrite", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))]),
+        .target(
+            name: "CNephrite", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))],
+            linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
         .target(name: "StorageFormat", dependencies: ["CNephrite"], swiftSettings: swiftSettings),
         .target(name: "StorageIO", dependencies: ["CNephrite"], swiftSettings: swiftSettings),
         .target(

@@ -1,4 +1,4 @@
-// The C target's public face: CRC-32C, float kernels and the system calls that Swift's Glibc import lacks.
+// The C target's public face: CRC-32C, XXH64, float kernels and the system calls that Swift's Glibc import lacks.
 #ifndef CNEPHRITE_H
 #define CNEPHRITE_H
 #include "nephrite_crc32c.h"

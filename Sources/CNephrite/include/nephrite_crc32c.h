@@ -11,4 +11,6 @@ uint32_t nephrite_crc32c(uint32_t crc, const void *data, size_t length);
 uint32_t nephrite_crc32c_portable(uint32_t crc, const void *data, size_t length);
 /// Name of the implementation in use: "vpclmul", "sse4.2", "armv8" or "portable".
 const char *nephrite_crc32c_implementation(void);
+/// For tests: the same by the named implementation, into `result`. 1, or 0 if this machine does not have it.
+int nephrite_crc32c_using(const char *name, uint32_t crc, const void *data, size_t length, uint32_t *result);
 #endif

@@ -1,0 +1,11 @@
+// How a scan compares vectors: the metric of a database as Search sees it; ExactScanner is created with one.
+
+/// The three ways to compare vectors.
+enum ScanMetric: Sendable, Hashable, CaseIterable {
+    /// Cosine similarity, −1 … 1, higher is nearer; zero where either vector is zero.
+    case cosine
+    /// Inner product, higher is nearer.
+    case dot
+    /// Euclidean distance, lower is nearer.
+    case euclidean
+}
