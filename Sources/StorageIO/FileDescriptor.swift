@@ -1,0 +1,107 @@
+/// An owned file descriptor: `nephrite_openat` hands one in, ``POSIXFile`` and the lock hand it to the kernel's calls.
+import CNephrite
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A descriptor with one owner; it is closed when the owner goes away.
+struct FileDescriptor: ~Copyable {
+    /// The number the kernel knows it by. Valid while the owner lives.
+    let number: Int32
+
+    /// Takes over a descriptor that nobody else closes.
+    init(owning number: Int32) {
+        self.number = number
+    }
+
+    /// Opens `name` in a directory, going on after interruptions. `O_CLOEXEC` and `O_NOFOLLOW` are always set.
+    ///
+    /// - Throws: `errno`.
+    init(at directory: Int32, _ name: String, flags: Int32, mode: UInt32 = 0) throws(Errno) {
+        var result: Int32
+        repeat {
+            result = unsafe nephrite_openat(directory, name, flags, mode)
+        } while result == -EINTR
+        guard result >= 0 else { throw Errno(code: -result) }
+        number = result
+    }
+
+    /// Closes now, so that an error can be reported. The descriptor is gone whatever the result.
+    ///
+    /// - Returns: 0 or `errno`; an interruption counts as closed, because a second close could hit another file.
+    consuming func close() -> Int32 {
+        let number = self.number
+        discard self
+        #if canImport(Glibc)
+            let result = Glibc.close(number)
+        #else
+            let result = Darwin.close(number)
+        #endif
+        let code = errno
+        return result == 0 || code == EINTR ? 0 : code
+    }
+
+    deinit {
+        #if canImport(Glibc)
+            _ = Glibc.close(number)
+        #else
+            _ = Darwin.close(number)
+        #endif
+    }
+
+    /// What `fstat` says.
+    func status() throws(Errno) -> stat {
+        var result = stat()
+        guard unsafe fstat(number, &result) == 0 else { throw Errno(code: errno) }
+        return result
+    }
+}
+
+/// A descriptor that several calls in flight share; closed when the last of them is done.
+final class SharedDescriptor: Sendable {
+    /// The descriptor.
+    private let descriptor: FileDescriptor
+
+    /// The number the kernel knows it by. Valid while this object lives.
+    var number: Int32 { descriptor.number }
+
+    /// Takes over a descriptor.
+    init(_ descriptor: consuming FileDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// What `fstat` says.
+    func status() throws(Errno) -> stat { try descriptor.status() }
+}
+
+/// A bare `errno`, before the caller adds what it was doing and to which path.
+struct Errno: Error {
+    /// The value.
+    let code: Int32
+}
+
+/// What the engine wants to know about an entry before it trusts it.
+extension stat {
+    /// Whether it is a regular file.
+    var isRegularFile: Bool { st_mode & S_IFMT == S_IFREG }
+    /// Whether it is a directory.
+    var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
+    /// Whether it is a symbolic link.
+    var isSymbolicLink: Bool { st_mode & S_IFMT == S_IFLNK }
+
+    /// Whether both describe the same file.
+    func isSameFile(as other: stat) -> Bool { st_dev == other.st_dev && st_ino == other.st_ino }
+
+    /// Refuses what a store must not read or write: special files, files with a second name (somebody could
+    /// change them behind the store's back) and files of another user.
+    func requireOwnRegularFile() throws(Errno) {
+        if isDirectory { throw Errno(code: EISDIR) }
+        guard isRegularFile else { throw Errno(code: ENXIO) }
+        if st_nlink == 0 { throw Errno(code: ENOENT) }
+        guard st_nlink == 1 else { throw Errno(code: EMLINK) }
+        guard st_uid == geteuid() else { throw Errno(code: EPERM) }
+    }
+}
