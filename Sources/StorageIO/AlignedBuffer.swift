@@ -1,8 +1,7 @@
 /// Scratch memory: kernels, readers and writers ask for it, fill it and hand it to system calls.
 
 /// Zeroed memory that starts on a cache line and belongs to one owner.
-// SAFETY: the memory has one owner, which can be moved but not copied; the pointers it lends are not Sendable.
-@safe public struct AlignedBuffer: ~Copyable, @unchecked Sendable {
+@safe public struct AlignedBuffer: ~Copyable {
     /// The default alignment in bytes: a cache line, and the widest vector register.
     public static let cacheLineByteCount = 64
 
@@ -26,3 +25,6 @@
 
     deinit { unsafe bytes.deallocate() }
 }
+
+// SAFETY: the memory has one owner, which can be moved but not copied; the pointers it lends are not Sendable.
+extension AlignedBuffer: @unchecked Sendable {}

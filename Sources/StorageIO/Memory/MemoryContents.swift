@@ -12,6 +12,8 @@
     static let chunkByteCount = 65_536
     /// Bytes in a block, the unit of the budget.
     static let blockByteCount = 4_096
+    /// The largest file, 1 TiB: the list of chunks is as long as the file, holes included.
+    static let byteCountMax = 1 << 40
 
     @safe private struct Chunk {
         /// The memory; nil reads as zero.
@@ -58,7 +60,8 @@
     /// Writes as much as the budget has room for; how many bytes.
     mutating func write(_ buffers: [UnsafeRawBufferPointer], at offset: Int) -> Int {
         var position = offset
-        for unsafebuffer in unsafe buffers {
+        for index in unsafe buffers.indices {
+            let buffer = unsafe buffers[index]
             guard let source = buffer.baseAddress, buffer.count > 0 else { continue }
             let count = pay(from: position, to: position + buffer.count)
             if count > 0 {

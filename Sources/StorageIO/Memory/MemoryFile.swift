@@ -43,7 +43,7 @@ final class MemoryFile: StorageFile {
         let node = try opened(.write, offset)
         guard isWritable else { throw failure(EBADF, .write, offset) }
         let count = unsafe buffers.reduce(0) { $0 + $1.count }
-        guard offset <= UInt64(Int64.max), Int(offset) <= Int.max - StorageGranularity.byteCount - count else {
+        guard offset <= UInt64(Int64.max), Int(offset) <= MemoryContents.byteCountMax - count else {
             throw failure(EFBIG, .write, offset)
         }
         let written = node.contents.withLock { unsafe $0.write(buffers, at: Int(offset)) }
@@ -59,7 +59,7 @@ final class MemoryFile: StorageFile {
         let node = try opened(.allocate, offset)
         guard isWritable else { throw failure(EBADF, .allocate, offset) }
         let (end, overflows) = offset.addingReportingOverflow(length)
-        guard !overflows, end <= UInt64(Int64.max) - UInt64(StorageGranularity.byteCount) else {
+        guard !overflows, end <= UInt64(MemoryContents.byteCountMax) else {
             throw failure(EFBIG, .allocate, offset)
         }
         guard length > 0 else { return }

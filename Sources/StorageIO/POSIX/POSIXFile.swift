@@ -142,7 +142,8 @@ extension POSIXFile {
         return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: max(capacity, 1)) { vectors in
             var used = 0
             var room = transferByteCountMax
-            for unsafebuffer in unsafe buffers {
+            for index in unsafe buffers.indices {
+                let buffer = unsafe buffers[index]
                 guard used < capacity, room > 0 else { break }
                 guard let start = buffer.baseAddress, buffer.count > 0 else { continue }
                 let count = min(buffer.count, room)
