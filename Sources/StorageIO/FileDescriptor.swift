@@ -9,8 +9,7 @@ import CNephrite
 
 /// A descriptor with one owner; it is closed when the owner goes away.
 struct FileDescriptor: ~Copyable {
-    /// The number the kernel knows it by. Valid while the owner lives.
-    let number: Int32
+    private let number: Int32
 
     /// Takes over a descriptor that nobody else closes.
     init(owning number: Int32) {
@@ -27,6 +26,12 @@ struct FileDescriptor: ~Copyable {
         } while result == -EINTR
         guard result >= 0 else { throw Errno(code: -result) }
         number = result
+    }
+
+    /// Lends the number the kernel knows it by. The descriptor stays open until `body` returns: a bare number would
+    /// not keep it so, and could then name another file.
+    borrowing func use<Result, Failure: Error>(_ body: (Int32) throws(Failure) -> Result) throws(Failure) -> Result {
+        try withExtendedLifetime(self) { () throws(Failure) -> Result in try body(number) }
     }
 
     /// Closes now, so that an error can be reported. The descriptor is gone whatever the result.
@@ -65,12 +70,15 @@ final class SharedDescriptor: Sendable {
     /// The descriptor.
     private let descriptor: FileDescriptor
 
-    /// The number the kernel knows it by. Valid while this object lives.
-    var number: Int32 { descriptor.number }
-
     /// Takes over a descriptor.
     init(_ descriptor: consuming FileDescriptor) {
         self.descriptor = descriptor
+    }
+
+    /// Lends the number the kernel knows it by. The descriptor stays open until `body` returns, even if its file is
+    /// closed meanwhile.
+    func use<Result, Failure: Error>(_ body: (Int32) throws(Failure) -> Result) throws(Failure) -> Result {
+        try withExtendedLifetime(self) { () throws(Failure) -> Result in try descriptor.use(body) }
     }
 
     /// What `fstat` says.

@@ -77,7 +77,8 @@ import Testing
         try withStore { fileSystem, root in
             _ = try fileSystem.open(StoragePath("real"), .createNew)
             try FileManager.default.linkItem(atPath: root + "/real", toPath: root + "/second")
-            expectFailure(EMLINK, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("real"), .read) }
+            expectFailure(EMLINK, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("real"), .read)
+            }
             try fileSystem.unlink(StoragePath("second"))
             _ = try fileSystem.open(StoragePath("real"), .read)
         }
@@ -87,7 +88,8 @@ import Testing
     func refusesPipes() throws {
         try withStore { fileSystem, root in
             try #require(unsafe mkfifo(root + "/pipe", 0o600) == 0)
-            expectFailure(ENXIO, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("pipe"), .read) }
+            expectFailure(ENXIO, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("pipe"), .read)
+            }
         }
     }
 
@@ -96,7 +98,8 @@ import Testing
         try withStore { fileSystem, root in
             _ = try fileSystem.open(StoragePath("file"), .createNew)
             try #require(unsafe chown(root + "/file", 12_345, 12_345) == 0)
-            expectFailure(EPERM, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("file"), .read) }
+            expectFailure(EPERM, .open) { () throws(FileSystemError) in try fileSystem.open(StoragePath("file"), .read)
+            }
         }
     }
 

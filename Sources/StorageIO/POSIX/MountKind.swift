@@ -70,7 +70,7 @@ public enum MountKind: Sendable, Hashable {
     init(of directory: SharedDescriptor) {
         #if canImport(Darwin)
             var status = statfs()
-            guard unsafe fstatfs(directory.number, &status) == 0 else {
+            guard directory.use({ unsafe fstatfs($0, &status) }) == 0 else {
                 self = .unknown
                 return
             }
@@ -85,7 +85,7 @@ public enum MountKind: Sendable, Hashable {
                 self = .unknown
                 return
             }
-            let information = SystemFile.contents(of: "/proc/self/fdinfo/\(directory.number)")
+            let information = directory.use { SystemFile.contents(of: "/proc/self/fdinfo/\($0)") }
             let device = UInt64(status.st_dev)
             // The encoding of makedev(3).
             let major = (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF

@@ -23,9 +23,9 @@ final class POSIXFile: StorageFile {
     let path: StoragePath
     private let descriptor: Mutex<SharedDescriptor?>
 
-    init(path: StoragePath, descriptor: consuming FileDescriptor) {
+    init(path: StoragePath, descriptor: SharedDescriptor) {
         self.path = path
-        self.descriptor = Mutex(SharedDescriptor(descriptor))
+        self.descriptor = Mutex(descriptor)
     }
 
     func size() throws(FileSystemError) -> UInt64 {
@@ -41,9 +41,11 @@ final class POSIXFile: StorageFile {
             let file = try opened()
             let position = try Self.position(offset)
             guard let start = buffer.baseAddress, buffer.count > 0 else { return 0 }
-            let count = unsafe pread(file.number, start, min(buffer.count, Self.transferByteCountMax), position)
-            guard count >= 0 else { throw Errno(code: errno) }
-            return count
+            return try file.use { number throws(Errno) in
+                let count = unsafe pread(number, start, min(buffer.count, Self.transferByteCountMax), position)
+                guard count >= 0 else { throw Errno(code: errno) }
+                return count
+            }
         } catch {
             throw failure(error, .read, at: offset)
         }
@@ -53,7 +55,7 @@ final class POSIXFile: StorageFile {
         do throws(Errno) {
             let file = try opened()
             let position = try Self.position(offset)
-            let count = unsafe Self.transfer(buffers, to: file.number, at: position)
+            let count = file.use { unsafe Self.transfer(buffers, to: $0, at: position) }
             guard count >= 0 else { throw Errno(code: Int32(-count)) }
             return count
         } catch {
@@ -63,7 +65,7 @@ final class POSIXFile: StorageFile {
 
     func synchronizeData() throws(FileSystemError) {
         do throws(Errno) {
-            try Self.check(nephrite_sync_data(opened().number))
+            try Self.check(opened().use { nephrite_sync_data($0) })
         } catch {
             throw failure(error, .synchronizeData)
         }
@@ -71,7 +73,7 @@ final class POSIXFile: StorageFile {
 
     func synchronize() throws(FileSystemError) {
         do throws(Errno) {
-            try Self.check(nephrite_sync(opened().number))
+            try Self.check(opened().use { nephrite_sync($0) })
         } catch {
             throw failure(error, .synchronize)
         }
@@ -87,7 +89,7 @@ final class POSIXFile: StorageFile {
             guard length > 0 else { return }
             var result: Int32
             repeat {
-                result = nephrite_allocate(file.number, Int64(start), Int64(length))
+                result = file.use { nephrite_allocate($0, Int64(start), Int64(length)) }
             } while result == -EINTR
             if result == -EOPNOTSUPP || result == -ENOSYS {
                 try Self.fillWithZeros(file, from: offset, to: end)
@@ -104,8 +106,9 @@ final class POSIXFile: StorageFile {
             let file = try opened()
             guard let space = space as? POSIXAddressSpace else { throw Errno(code: EINVAL) }
             let fileSize = try UInt64(file.status().st_size)
-            try space.map(
-                descriptor: file.number, offset: offset, length: length, fileSize: fileSize, at: position)
+            try file.use { number throws(Errno) in
+                try space.map(descriptor: number, offset: offset, length: length, fileSize: fileSize, at: position)
+            }
         } catch {
             throw failure(error, .map, at: offset)
         }
@@ -165,12 +168,12 @@ extension POSIXFile {
         let zeros = AlignedBuffer(byteCount: zeroFillByteCount)
         while position < end {
             let count = Int(min(UInt64(zeroFillByteCount), end - position))
-            let written = unsafe pwrite(file.number, zeros.bytes.baseAddress, count, off_t(position))
-            if written < 0 {
-                let code = errno
-                if code == EINTR { continue }
-                throw Errno(code: code)
+            let written = file.use { number in
+                let written = unsafe pwrite(number, zeros.bytes.baseAddress, count, off_t(position))
+                return written < 0 ? -Int(errno) : written
             }
+            if written == -Int(EINTR) { continue }
+            if written < 0 { throw Errno(code: Int32(-written)) }
             guard written > 0 else { throw Errno(code: FileSystemError.noProgressCode) }
             position += UInt64(written)
         }

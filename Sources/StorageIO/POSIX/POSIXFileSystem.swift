@@ -65,7 +65,7 @@ public final class POSIXFileSystem: FileSystem {
         do throws(Errno) {
             guard let name = path.components.last else { throw Errno(code: EEXIST) }
             let parent = try directory(path.parent)
-            _ = try Self.makeDirectory(name, in: parent.number)
+            _ = try parent.use { parent throws(Errno) in try Self.makeDirectory(name, in: parent) }
         } catch {
             throw failure(error, .createDirectory, path)
         }
@@ -76,9 +76,11 @@ public final class POSIXFileSystem: FileSystem {
         do throws(Errno) {
             guard let name = path.components.last else { throw Errno(code: EBUSY) }
             let parent = try directory(path.parent)
-            guard unsafe unlinkat(parent.number, name, AT_REMOVEDIR) == 0 else {
-                // POSIX allows either code for a directory that is not empty.
-                throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
+            try parent.use { parent throws(Errno) in
+                guard unsafe unlinkat(parent, name, AT_REMOVEDIR) == 0 else {
+                    // POSIX allows either code for a directory that is not empty.
+                    throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
+                }
             }
         } catch {
             throw failure(error, .removeDirectory, path)
@@ -88,7 +90,7 @@ public final class POSIXFileSystem: FileSystem {
     /// The entries of a directory, sorted by name.
     public func list(_ path: StoragePath) throws(FileSystemError) -> [DirectoryEntry] {
         do throws(Errno) {
-            return try DirectoryReader.entries(of: directory(path).number)
+            return try directory(path).use { number throws(Errno) in try DirectoryReader.entries(of: number) }
         } catch {
             throw failure(error, .list, path)
         }
@@ -99,20 +101,7 @@ public final class POSIXFileSystem: FileSystem {
         do throws(Errno) {
             guard let name = path.components.last else { throw Errno(code: EISDIR) }
             let parent = try directory(path.parent)
-            // Opening a named pipe waits for its other end unless O_NONBLOCK; regular files ignore the flag.
-            let flags: Int32 =
-                switch mode {
-                case .read: O_RDONLY | O_NONBLOCK
-                case .readWrite: O_RDWR | O_NONBLOCK
-                case .createNew: O_RDWR | O_CREAT | O_EXCL
-                }
-            let descriptor = try FileDescriptor(at: parent.number, name, flags: flags, mode: UInt32(Self.fileMode))
-            if mode == .createNew && fchmod(descriptor.number, Self.fileMode) != 0 {
-                let code = errno
-                _ = unsafe unlinkat(parent.number, name, 0)
-                throw Errno(code: code)
-            }
-            try descriptor.status().requireOwnRegularFile()
+            let descriptor = try parent.use { parent throws(Errno) in try Self.openFile(name, in: parent, mode) }
             return POSIXFile(path: path, descriptor: descriptor)
         } catch {
             throw failure(error, .open, path)
@@ -127,8 +116,12 @@ public final class POSIXFileSystem: FileSystem {
             }
             let sourceParent = try directory(source.parent)
             let targetParent = source.parent == target.parent ? sourceParent : try directory(target.parent)
-            guard unsafe renameat(sourceParent.number, sourceName, targetParent.number, targetName) == 0 else {
-                throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
+            try sourceParent.use { source throws(Errno) in
+                try targetParent.use { target throws(Errno) in
+                    guard unsafe renameat(source, sourceName, target, targetName) == 0 else {
+                        throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
+                    }
+                }
             }
         } catch {
             throw failure(error, .rename, source)
@@ -140,11 +133,13 @@ public final class POSIXFileSystem: FileSystem {
         do throws(Errno) {
             guard let name = path.components.last else { throw Errno(code: EISDIR) }
             let parent = try directory(path.parent)
-            guard unsafe unlinkat(parent.number, name, 0) == 0 else {
-                let code = errno
-                // Darwin answers EPERM for a directory where Linux answers EISDIR.
-                let isDirectory = code == EPERM && Self.status(of: name, in: parent.number)?.isDirectory == true
-                throw Errno(code: isDirectory ? EISDIR : code)
+            try parent.use { parent throws(Errno) in
+                guard unsafe unlinkat(parent, name, 0) == 0 else {
+                    let code = errno
+                    // Darwin answers EPERM for a directory where Linux answers EISDIR.
+                    let isDirectory = code == EPERM && Self.status(of: name, in: parent)?.isDirectory == true
+                    throw Errno(code: isDirectory ? EISDIR : code)
+                }
             }
         } catch {
             throw failure(error, .unlink, path)
@@ -154,8 +149,7 @@ public final class POSIXFileSystem: FileSystem {
     /// Makes the names in a directory durable.
     public func synchronizeDirectory(_ path: StoragePath) throws(FileSystemError) {
         do throws(Errno) {
-            let directory = try directory(path)
-            let result = nephrite_sync(directory.number)
+            let result = try directory(path).use { nephrite_sync($0) }
             guard result == 0 else { throw Errno(code: -result) }
         } catch {
             throw failure(error, .synchronizeDirectory, path)
@@ -194,7 +188,9 @@ extension POSIXFileSystem {
     /// Walks down from the root, one component at a time.
     private func directory(_ path: StoragePath) throws(Errno) -> SharedDescriptor {
         var current = try openedRoot()
-        for name in path.components { current = try Self.openDirectory(name, in: current.number) }
+        for name in path.components {
+            current = try current.use { parent throws(Errno) in try Self.openDirectory(name, in: parent) }
+        }
         return current
     }
 
@@ -202,6 +198,31 @@ extension POSIXFileSystem {
         var result = stat()
         guard unsafe fstatat(directory, name, &result, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }
         return result
+    }
+
+    private static func openFile(
+        _ name: String, in parent: Int32, _ mode: OpenMode
+    ) throws(Errno) -> SharedDescriptor {
+        // Opening a named pipe waits for its other end unless O_NONBLOCK; regular files ignore the flag.
+        let flags: Int32 =
+            switch mode {
+            case .read: O_RDONLY | O_NONBLOCK
+            case .readWrite: O_RDWR | O_NONBLOCK
+            case .createNew: O_RDWR | O_CREAT | O_EXCL
+            }
+        let opened = try SharedDescriptor(FileDescriptor(at: parent, name, flags: flags, mode: UInt32(fileMode)))
+        do throws(Errno) {
+            if mode == .createNew { try opened.use { number throws(Errno) in try changeMode(number, fileMode) } }
+            try opened.status().requireOwnRegularFile()
+            return opened
+        } catch {
+            if mode == .createNew { _ = unsafe unlinkat(parent, name, 0) }
+            throw error
+        }
+    }
+
+    private static func changeMode(_ descriptor: Int32, _ mode: mode_t) throws(Errno) {
+        guard fchmod(descriptor, mode) == 0 else { throw Errno(code: errno) }
     }
 
     private static func openDirectory(_ name: String, in directory: Int32) throws(Errno) -> SharedDescriptor {
@@ -224,7 +245,7 @@ extension POSIXFileSystem {
                 throw Errno(code: errno)
             }
             let made = try openDirectory(name, in: directory)
-            guard fchmod(made.number, directoryMode) == 0 else { throw Errno(code: errno) }
+            try made.use { number throws(Errno) in try changeMode(number, directoryMode) }
             return made
         } catch {
             _ = unsafe unlinkat(directory, name, AT_REMOVEDIR)
@@ -239,16 +260,18 @@ extension POSIXFileSystem {
         } catch  where error.code == ENOENT && createIfMissing && !path.isEmpty {
             let (parentPath, name) = split(path)
             let parent = try openParent(parentPath)
-            let made: SharedDescriptor
-            do throws(Errno) {
-                made = try makeDirectory(name, in: parent.number)
-            } catch  where error.code == EEXIST {
-                // Somebody else made it in between, or it is a link to nowhere: opening tells which.
-                return try openDirectory(name, in: parent.number)
+            return try parent.use { parent throws(Errno) in
+                let made: SharedDescriptor
+                do throws(Errno) {
+                    made = try makeDirectory(name, in: parent)
+                } catch  where error.code == EEXIST {
+                    // Somebody else made it in between, or it is a link to nowhere: opening tells which.
+                    return try openDirectory(name, in: parent)
+                }
+                let result = nephrite_sync(parent)
+                guard result == 0 else { throw Errno(code: -result) }
+                return made
             }
-            let result = nephrite_sync(parent.number)
-            guard result == 0 else { throw Errno(code: -result) }
-            return made
         }
     }
 

@@ -23,19 +23,21 @@ final class POSIXLock: StorageLock {
 
     init(in root: SharedDescriptor, exclusive: Bool) throws(Errno) {
         for _ in 0..<16 {
-            let descriptor = try Self.openFile(in: root.number, exclusive: exclusive)
+            let descriptor = try root.use { number throws(Errno) in
+                try SharedDescriptor(Self.openFile(in: number, exclusive: exclusive))
+            }
             let status = try descriptor.status()
             try status.requireOwnRegularFile()
             var result: Int32
-            repeat { result = nephrite_lock(descriptor.number, exclusive ? 1 : 0) } while result == -EINTR
+            repeat { result = descriptor.use { nephrite_lock($0, exclusive ? 1 : 0) } } while result == -EINTR
             guard result == 0 else { throw Errno(code: -result) }
             // Somebody may have replaced the file between opening and locking: then this locks nothing that counts.
-            let current = POSIXFileSystem.status(of: Self.fileName, in: root.number)
+            let current = root.use { POSIXFileSystem.status(of: Self.fileName, in: $0) }
             guard let current, current.isSameFile(as: status) else { continue }
             if status.st_mode & 0o777 != POSIXFileSystem.fileMode {
-                _ = fchmod(descriptor.number, POSIXFileSystem.fileMode)
+                _ = descriptor.use { fchmod($0, POSIXFileSystem.fileMode) }
             }
-            held = Mutex(SharedDescriptor(descriptor))
+            held = Mutex(descriptor)
             processID = getpid()
             return
         }
@@ -53,7 +55,7 @@ final class POSIXLock: StorageLock {
             return held
         }
         guard let descriptor, getpid() == processID else { return }
-        _ = flock(descriptor.number, LOCK_UN)
+        _ = descriptor.use { flock($0, LOCK_UN) }
     }
 
     private static func openFile(in root: Int32, exclusive: Bool) throws(Errno) -> FileDescriptor {

@@ -43,9 +43,12 @@ enum SystemFile {
         let buffer = AlignedBuffer(byteCount: 64 << 10)
         var bytes: [UInt8] = []
         while bytes.count < byteCountMax {
-            let count = unsafe read(descriptor.number, buffer.bytes.baseAddress, buffer.byteCount)
+            let count = descriptor.use { number in
+                let count = unsafe read(number, buffer.bytes.baseAddress, buffer.byteCount)
+                return count < 0 ? -Int(errno) : count
+            }
             if count < 0 {
-                if errno == EINTR { continue }
+                if count == -Int(EINTR) { continue }
                 return nil
             }
             if count == 0 { break }
@@ -58,9 +61,9 @@ enum SystemFile {
         guard let descriptor = try? FileDescriptor(at: AT_FDCWD, path, flags: O_WRONLY) else { return }
         let bytes = Array(text.utf8)
         #if canImport(Glibc)
-            _ = unsafe Glibc.write(descriptor.number, bytes, bytes.count)
+            _ = descriptor.use { unsafe Glibc.write($0, bytes, bytes.count) }
         #else
-            _ = unsafe Darwin.write(descriptor.number, bytes, bytes.count)
+            _ = descriptor.use { unsafe Darwin.write($0, bytes, bytes.count) }
         #endif
     }
 }
