@@ -34,21 +34,6 @@ struct FileDescriptor: ~Copyable {
         try withExtendedLifetime(self) { () throws(Failure) -> Result in try body(number) }
     }
 
-    /// Closes now, so that an error can be reported. The descriptor is gone whatever the result.
-    ///
-    /// - Returns: 0 or `errno`; an interruption counts as closed, because a second close could hit another file.
-    consuming func close() -> Int32 {
-        let number = self.number
-        discard self
-        #if canImport(Glibc)
-            let result = Glibc.close(number)
-        #else
-            let result = Darwin.close(number)
-        #endif
-        let code = errno
-        return result == 0 || code == EINTR ? 0 : code
-    }
-
     deinit {
         #if canImport(Glibc)
             _ = Glibc.close(number)

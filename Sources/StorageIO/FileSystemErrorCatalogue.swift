@@ -113,7 +113,7 @@ extension FileSystemError {
             Entry("The offset is beyond what a file can have.", "Run verify: the store may hold a damaged offset.")
         case ENODEV, ENXIO:
             Entry("The path names a device, pipe or socket, not a file.", "Remove it from the store's directory.")
-        case EOPNOTSUPP, ENOSYS:
+        case EOPNOTSUPP, ENOTSUP, ENOSYS:
             Entry("This file system does not support the call.", "Move the store to a local file system.")
         case EBUSY:
             Entry("The file or directory is in use by the system.", "Unmount or release it, then try again.")

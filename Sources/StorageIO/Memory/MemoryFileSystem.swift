@@ -10,7 +10,8 @@ import Synchronization
 /// Files that live as long as this object and whoever holds them open.
 ///
 /// Names, errors, locks, mappings and files that are unlinked while open behave as with ``POSIXFileSystem``.
-/// A mapping is a copy that every write to the file is mirrored into, so a mapped file takes its size twice.
+/// A mapping is a copy that every write to the file is mirrored into, so a mapped file takes its size twice. Mapping
+/// a second file over a range that is mapped already is not supported: the first would go on writing there.
 public final class MemoryFileSystem: FileSystem {
     /// `memory:` and the name.
     public let rootDescription: String

@@ -56,6 +56,7 @@ enum SystemFile {
         }
         return String(decoding: bytes, as: UTF8.self)
     }
+
     /// Writes a setting with one call; the kernel may refuse it, and then nothing changes.
     static func write(_ text: String, to path: String) {
         guard let descriptor = try? FileDescriptor(at: AT_FDCWD, path, flags: O_WRONLY) else { return }

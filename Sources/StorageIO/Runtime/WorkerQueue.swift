@@ -147,7 +147,7 @@ import CNephrite
         let start = unsafe Unmanaged.passRetained(Start(name: name, queue: queue))
         #if canImport(Darwin)
             var created: pthread_t?
-            let result = unsafe pthread_create(&created, &attributes, { Self.main($0) }, start.toOpaque())
+            let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
             guard result == 0, let created else {
                 unsafe start.release()
                 return nil
