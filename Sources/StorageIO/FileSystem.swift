@@ -149,6 +149,9 @@ public struct StoragePath: Sendable, Hashable, CustomStringConvertible {
     /// The directory that holds this path.
     public var parent: StoragePath { StoragePath(components: Array(components.dropLast())) }
 
+    /// This path with more components, which come from another path, at its end.
+    func appending(_ rest: ArraySlice<String>) -> StoragePath { StoragePath(components: components + rest) }
+
     /// The components with slashes between them, `.` for the root.
     public var description: String { components.isEmpty ? "." : components.joined(separator: "/") }
 }

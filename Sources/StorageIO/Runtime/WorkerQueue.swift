@@ -1,0 +1,194 @@
+/// The queue between ``IOExecutor`` and its threads: jobs go in at one end, worker threads take them at the other.
+import CNephrite
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A first-in first-out queue of jobs under one lock, with a condition that idle workers wait on.
+///
+/// Threads own the queue, not the executor; each job owns the executor it runs for. So the executor outlives its last
+/// job, and the queue outlives the last thread, whoever lets go first.
+// SAFETY: every stored variable is read and written only between `lock()` and `unlock()`; the two pointers are
+// immutable and freed when no thread refers to the queue any more.
+@safe final class WorkerQueue: @unchecked Sendable {
+    /// A job and the executor that must live until it has run.
+    struct Item {
+        let job: UnownedJob
+        let executor: IOExecutor
+    }
+
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let name: String
+    private var items: [Item?] = []
+    private var head = 0
+    private var waitingCount = 0
+    private var workerCount = 0
+    private var startedCount = 0
+    private var isStopping = false
+    private var threads: [WorkerThread] = []
+
+    init(name: String) {
+        self.name = name
+        // Darwin wants the memory initialised; both calls cannot fail with default attributes.
+        unsafe mutex.initialize(to: pthread_mutex_t())
+        unsafe condition.initialize(to: pthread_cond_t())
+        let mutexResult = unsafe pthread_mutex_init(mutex, nil)
+        let conditionResult = unsafe pthread_cond_init(condition, nil)
+        precondition(mutexResult == 0 && conditionResult == 0, "the system has no memory for a mutex")
+    }
+
+    deinit {
+        unsafe pthread_cond_destroy(condition)
+        unsafe pthread_mutex_destroy(mutex)
+        unsafe condition.deallocate()
+        unsafe mutex.deallocate()
+    }
+
+    /// Starts workers that live until ``stop()``.
+    func start(threadCount: Int) {
+        lock()
+        for _ in 0..<threadCount { startWorker() }
+        unlock()
+    }
+
+    /// Adds a job at the end. A wake-up costs a system call, so only a waiting worker gets one.
+    func append(_ item: Item) {
+        lock()
+        items.append(item)
+        if waitingCount > 0 {
+            unsafe pthread_cond_signal(condition)
+        } else if workerCount == 0 {
+            // After the shutdown a suspended task may still come back; its job must run, or the task would hang.
+            startWorker()
+        }
+        unlock()
+    }
+
+    /// Takes the oldest job, waiting for one; nil when the queue is stopped and empty, and then the worker must end.
+    func next() -> Item? {
+        lock()
+        defer { unlock() }
+        while head == items.count {
+            if isStopping {
+                workerCount -= 1
+                return nil
+            }
+            waitingCount += 1
+            unsafe pthread_cond_wait(condition, mutex)
+            waitingCount -= 1
+        }
+        let item = items[head]
+        items[head] = nil
+        head += 1
+        if head == items.count {
+            items.removeAll(keepingCapacity: true)
+            head = 0
+        } else if head >= 1_024 && head * 2 >= items.count {
+            items.removeFirst(head)
+            head = 0
+        }
+        return item
+    }
+
+    /// Lets the workers end once the queue is empty, and waits for them, except for the calling one.
+    func stop() {
+        lock()
+        isStopping = true
+        let ending = threads
+        threads = []
+        unsafe pthread_cond_broadcast(condition)
+        unlock()
+        for thread in ending { thread.joinOrDetach() }
+    }
+
+    private func startWorker() {
+        guard let thread = WorkerThread(name: "\(name)-\(startedCount)", queue: self) else {
+            // Without any thread no job would ever run; with fewer than wanted all still do.
+            precondition(workerCount > 0, "the system refuses to start a thread for \(name)")
+            return
+        }
+        startedCount += 1
+        workerCount += 1
+        if isStopping { thread.detach() } else { threads.append(thread) }
+    }
+
+    private func lock() { unsafe pthread_mutex_lock(mutex) }
+    private func unlock() { unsafe pthread_mutex_unlock(mutex) }
+}
+
+/// A thread that runs the jobs of one queue.
+// SAFETY: the handle is immutable; only the one caller of `stop()` that took it out of the queue joins it.
+@safe struct WorkerThread: @unchecked Sendable {
+    private static let stackByteCount = 2 << 20
+
+    private let handle: pthread_t
+
+    /// What a new thread is given.
+    private final class Start {
+        let name: String
+        let queue: WorkerQueue
+
+        init(name: String, queue: WorkerQueue) {
+            self.name = name
+            self.queue = queue
+        }
+    }
+
+    /// Starts a thread; nil when the system refuses.
+    init?(name: String, queue: WorkerQueue) {
+        var attributes = pthread_attr_t()
+        guard unsafe pthread_attr_init(&attributes) == 0 else { return nil }
+        defer { unsafe pthread_attr_destroy(&attributes) }
+        unsafe pthread_attr_setstacksize(&attributes, Self.stackByteCount)
+        let start = unsafe Unmanaged.passRetained(Start(name: name, queue: queue))
+        #if canImport(Darwin)
+            var created: pthread_t?
+            let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
+            guard result == 0, let created else {
+                unsafe start.release()
+                return nil
+            }
+            handle = created
+        #else
+            var created = pthread_t()
+            let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
+            guard result == 0 else {
+                unsafe start.release()
+                return nil
+            }
+            handle = created
+        #endif
+    }
+
+    /// Waits for the thread's end; a thread that would wait for itself is let go instead.
+    func joinOrDetach() {
+        if pthread_equal(handle, pthread_self()) != 0 {
+            pthread_detach(handle)
+        } else {
+            pthread_join(handle, nil)
+        }
+    }
+
+    /// Lets the thread end by itself.
+    func detach() { pthread_detach(handle) }
+
+    private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+        guard let argument = unsafe argument else { return nil }
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        // The kernel keeps 15 bytes.
+        let name = String(decoding: start.name.utf8.suffix(15), as: UTF8.self)
+        #if canImport(Darwin)
+            unsafe pthread_setname_np(name)
+        #else
+            SystemFile.write(name, to: "/proc/thread-self/comm")
+        #endif
+        while let item = start.queue.next() {
+            unsafe item.job.runSynchronously(on: item.executor.asUnownedTaskExecutor())
+        }
+        return nil
+    }
+}

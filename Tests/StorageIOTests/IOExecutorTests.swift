@@ -1,0 +1,175 @@
+/// The executor for blocking calls: own threads, order, parallelism and every way of ending.
+import Foundation
+import Synchronization
+import Testing
+
+@testable import StorageIO
+
+@Suite(.tags(.concurrency), .timeLimit(.minutes(1))) struct IOExecutorTests {
+    /// Lets a fixed number of threads meet.
+    private final class Barrier: Sendable {
+        private let semaphores: [DispatchSemaphore]
+        private let arrived = Atomic(0)
+
+        init(count: Int) {
+            semaphores = (0..<count).map { _ in DispatchSemaphore(value: 0) }
+        }
+
+        /// Waits until all have come.
+        func meet() {
+            if arrived.add(1, ordering: .sequentiallyConsistent).newValue == semaphores.count {
+                for semaphore in semaphores { semaphore.signal() }
+            }
+            semaphores[0].wait()
+            semaphores[0].signal()
+        }
+    }
+
+    /// What jobs write down.
+    private final class Recorder: Sendable {
+        private let recorded = Mutex<[Int]>([])
+
+        var values: [Int] { recorded.withLock { $0 } }
+
+        func append(_ value: Int) { recorded.withLock { $0.append(value) } }
+    }
+
+    @Test("Jobs run on the executor's own, named threads")
+    func runsOnOwnThreads() async {
+        let executor = IOExecutor(name: "own", threadCount: 1)
+        let names = await withTaskExecutorPreference(executor) {
+            var names: Set<String> = []
+            for _ in 0..<100 {
+                await Task.yield()
+                names.insert(Self.threadName())
+            }
+            return names
+        }
+        #if os(Linux)
+            #expect(names == ["own-0"])
+        #else
+            #expect(names.count == 1)
+        #endif
+        executor.shutdown()
+    }
+
+    @Test("Jobs of one thread run in the order of their arrival")
+    func runsInOrder() async {
+        let executor = IOExecutor(name: "order", threadCount: 1)
+        let order = Recorder()
+        let gate = DispatchSemaphore(value: 0)
+        await withTaskGroup { group in
+            // The first job holds the thread until all others are waiting.
+            group.addTask(executorPreference: executor) { Self.wait(gate) }
+            for index in 0..<3_000 {
+                group.addTask(executorPreference: executor) { order.append(index) }
+            }
+            gate.signal()
+        }
+        #expect(order.values == Array(0..<3_000))
+        executor.shutdown()
+    }
+
+    @Test("As many jobs run at once as there are threads", arguments: [2, 4])
+    func runsInParallel(threadCount: Int) async {
+        let executor = IOExecutor(name: "parallel", threadCount: threadCount)
+        // Nobody passes the barrier before all are there: with fewer threads this would hang.
+        let barrier = Barrier(count: threadCount)
+        let threads = await withTaskGroup(of: UInt64.self) { group in
+            for _ in 0..<threadCount {
+                group.addTask(executorPreference: executor) {
+                    barrier.meet()
+                    return ProcessStatistics.currentThreadID()
+                }
+            }
+            return await group.reduce(into: Set<UInt64>()) { $0.insert($1) }
+        }
+        #expect(threads.count == threadCount)
+        executor.shutdown()
+    }
+
+    @Test("A shutdown runs what is queued first, and may be repeated")
+    func drainsOnShutdown() async {
+        let executor = IOExecutor(name: "drain", threadCount: 2)
+        let count = Recorder()
+        let gates = [DispatchSemaphore(value: 0), DispatchSemaphore(value: 0)]
+        await withTaskGroup { group in
+            for gate in gates { group.addTask(executorPreference: executor) { Self.wait(gate) } }
+            for _ in 0..<500 {
+                group.addTask(executorPreference: executor) {
+                    await Task.yield()
+                    count.append(1)
+                }
+            }
+            for gate in gates { gate.signal() }
+            executor.shutdown()
+            executor.shutdown()
+        }
+        #expect(count.values.count == 500)
+    }
+
+    @Test("A task that comes back after the shutdown still ends")
+    func runsLateJobs() async {
+        let executor = IOExecutor(name: "late", threadCount: 1)
+        executor.shutdown()
+        let sum = await withTaskExecutorPreference(executor) {
+            var sum = 0
+            for index in 0..<10 {
+                await Task.yield()
+                sum += index
+            }
+            return sum
+        }
+        #expect(sum == 45)
+    }
+
+    @Test("The last reference may go away on one of the executor's threads", arguments: 1...3)
+    func endsOnItsOwnThread(threadCount: Int) async {
+        // A deadlock of a thread that waits for itself meets the time limit: the executor never goes away.
+        for _ in 0..<20 {
+            let observed = Self.startForgotten(threadCount: threadCount)
+            while observed.isAlive { await Task.yield() }
+        }
+    }
+
+    @Test("A job may shut its own executor down", arguments: 1...3)
+    func shutsItselfDown(threadCount: Int) async {
+        let executor = IOExecutor(name: "self", threadCount: threadCount)
+        let answer = await withTaskExecutorPreference(executor) {
+            executor.shutdown()
+            await Task.yield()
+            return 42
+        }
+        #expect(answer == 42)
+    }
+
+    private final class Observed: Sendable {
+        private struct Reference {
+            weak var executor: IOExecutor?
+        }
+        private let reference: Mutex<Reference>
+
+        init(_ executor: IOExecutor) { reference = Mutex(Reference(executor: executor)) }
+
+        var isAlive: Bool { reference.withLock { $0.executor != nil } }
+    }
+
+    /// Leaves a task as the only owner of an executor.
+    private static func startForgotten(threadCount: Int) -> Observed {
+        let executor = IOExecutor(name: "last", threadCount: threadCount)
+        let observed = Observed(executor)
+        Task(executorPreference: executor) { await Task.yield() }
+        return observed
+    }
+
+    private static func wait(_ semaphore: DispatchSemaphore) { semaphore.wait() }
+
+    private static func threadName() -> String {
+        #if os(Linux)
+            let text = try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8)
+            return text?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
+        #else
+            return "\(ProcessStatistics.currentThreadID())"
+        #endif
+    }
+}
