@@ -81,11 +81,16 @@ extension DatabaseFile {
         }
         let record = LogBuffer(capacity: 64 + extents.count * Extent.byteCount + 160)
         record.appendRecord(.resize, database: identity.number, body: ResizeBody(extents: extents).encode())
-        // The extents must be in the log before anything that lies in them is; log order sees to that, but a log that
-        // refuses them must refuse their use too, so wait.
-        _ = try await context.commitAdministration(record, database: identity.number)
-        self.layout = newLayout
-        self.mapping = newMapping
+        // The log task has this actor adopt the extents in log order: a checkpoint that covers a commit behind the
+        // resize has them too.
+        _ = try await context.commitAdministration(
+            record, layoutChange: LayoutChange(file: self, extents: extents, mapping: newMapping))
+    }
+
+    /// Takes extents into use that are durable in the log.
+    func adopt(_ change: LayoutChange) {
+        for extent in change.extents { layout.add(extent) }
+        mapping = change.mapping
         hasNewExtents = true
         cell.metrics.growths.add(1)
     }

@@ -5,6 +5,9 @@ import StorageIO
 
 /// The state of a database as it was loaded or created.
 struct LoadedDatabase: Sendable {
+    /// The epoch of pages that were read from disk.
+    static let epoch: UInt64 = 1
+
     var identity: DatabaseIdentity
     var dataFile: DataFile
     var layout: FileLayout
@@ -15,8 +18,11 @@ struct LoadedDatabase: Sendable {
     var deletedCount: Int
     var fingerprint: StateFingerprint
     var lastCommitLSN: UInt64
-    var payloadHighWater: Int
+    var slots: SlotAllocator
+    var payload: PayloadAllocator
     var updatedAt: UInt64
+    /// Whether the directory's pages are in the region of `generation`, rather than rebuilt from the record table.
+    var directoryIsOnDisk: Bool
     /// The newest durable checkpoint.
     var generation: UInt64
     var checkpointLSN: UInt64
@@ -48,13 +54,13 @@ actor DatabaseFile {
     /// Inserts that are staged, for judging whether the directory has room.
     var pendingInserts = 0
 
-    /// Changes made now belong to the checkpoint of this generation.
+    /// Pages changed now are stamped with it; every checkpoint begins a new one.
     var epoch: UInt64
     /// The generation and LSN of the newest durable checkpoint.
     var generation: UInt64
     var checkpointLSN: UInt64
     var headerChecksum: UInt32
-    /// For each region, the generation its pages are known to hold; 0 when it must be written whole.
+    /// For each region, the epoch through which its pages are current; 0 when it must be written whole.
     var recordRegions: [UInt64]
     var directoryRegions: [UInt64]
     var isCheckpointing = false
@@ -81,31 +87,16 @@ actor DatabaseFile {
         generation = loaded.generation
         checkpointLSN = loaded.checkpointLSN
         headerChecksum = loaded.headerChecksum
-        epoch = loaded.generation + 1
-        // What lies in the inactive region may come from a checkpoint that never finished: it is written whole next.
+        // Loaded pages are of epoch 1. What lies in the inactive region may come from a checkpoint that never finished:
+        // it is written whole next.
+        epoch = LoadedDatabase.epoch + 1
         recordRegions = [0, 0]
         directoryRegions = [0, 0]
-        recordRegions[Int(loaded.generation % 2)] = loaded.generation
-        if loaded.directory.isSettled { directoryRegions[Int(loaded.generation % 2)] = loaded.generation }
-        slots = SlotAllocator(highWater: loaded.records.slotCount)
-        payload = PayloadAllocator(highWater: loaded.payloadHighWater)
+        recordRegions[Int(loaded.generation % 2)] = LoadedDatabase.epoch
+        if loaded.directoryIsOnDisk { directoryRegions[Int(loaded.generation % 2)] = LoadedDatabase.epoch }
+        slots = loaded.slots
+        payload = loaded.payload
         logState = DatabaseLogState(fingerprint: loaded.fingerprint, liveCount: loaded.liveCount)
-        (slots, payload) = Self.deriveFreeSpace(loaded)
-    }
-
-    /// Free space is the complement of what is live; nothing about it is read from disk.
-    private static func deriveFreeSpace(_ loaded: LoadedDatabase) -> (SlotAllocator, PayloadAllocator) {
-        var slots = SlotAllocator(highWater: loaded.records.slotCount)
-        var payload = PayloadAllocator(highWater: loaded.payloadHighWater)
-        if loaded.liveCount == loaded.records.slotCount { return (slots, payload) }
-        var used = [Bool](repeating: false, count: loaded.records.slotCount)
-        if loaded.payloadHighWater > 0 { payload.release(0, count: loaded.payloadHighWater) }
-        loaded.records.forEachActive { slot, entry in
-            used[slot] = true
-            payload.claim(entry.payloadUnit, count: entry.payloadUnitCount)
-        }
-        for slot in used.indices where !used[slot] { slots.release(UInt32(slot)) }
-        return (slots, payload)
     }
 
     /// A snapshot of everything applied so far.

@@ -168,6 +168,10 @@ struct LogTask {
 
     /// Has each database apply its part of the group, then makes all of it visible at once.
     private func apply(_ commits: [StagedCommit]) async throws {
+        // A layout change comes before every commit that uses it: such a commit is staged after the change is adopted.
+        for commit in commits {
+            if let change = commit.layoutChange { await change.file.adopt(change) }
+        }
         var order: [DatabaseFile] = []
         var parts: [ObjectIdentifier: [(part: CommitPart, lsn: UInt64)]] = [:]
         for commit in commits {
@@ -293,11 +297,9 @@ struct LogTask {
 
     /// Stops all writing (O8): those whose records reached the file learn that their outcome is unknown.
     private func fence(_ error: StoreError, unknown: [StagedCommit], unwritten: [StagedCommit]) {
-        let fenced = error.fenced()
-        let rest = log.queue.fail(fenced)
+        log.fence(error)
         for commit in unknown { commit.finish(.failure(error.outcomeUnknown())) }
-        for commit in unwritten + rest.commits { commit.finish(.failure(fenced)) }
-        for waiter in rest.syncWaiters { waiter.resume(throwing: fenced) }
+        for commit in unwritten { commit.finish(.failure(error.fenced())) }
     }
 
     /// Undoes commits that a full disk kept out of the log, and those staged on top of them; the store stays healthy.

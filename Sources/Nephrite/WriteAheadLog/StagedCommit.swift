@@ -56,17 +56,20 @@ final class StagedCommit: Sendable {
     let parts: [CommitPart]
     /// A change to the catalogue or a layout: a buffer of records that no database applies.
     let administration: LogBuffer?
+    /// New extents of a database, adopted in log order.
+    let layoutChange: LayoutChange?
     /// Whether it is to be on disk when it is acknowledged.
     let isDurable: Bool
     private let assignedLSN = Atomic<UInt64>(0)
     private let waiter = Mutex<CheckedContinuation<RecordVersion, any Error>?>(nil)
 
     init(
-        parts: [CommitPart], administration: LogBuffer? = nil, isDurable: Bool,
+        parts: [CommitPart], administration: LogBuffer? = nil, layoutChange: LayoutChange? = nil, isDurable: Bool,
         continuation: CheckedContinuation<RecordVersion, any Error>? = nil
     ) {
         self.parts = parts
         self.administration = administration
+        self.layoutChange = layoutChange
         self.isDurable = isDurable
         if let continuation { waiter.withLock { $0 = continuation } }
     }

@@ -75,6 +75,14 @@ final class WriteAheadLog: Sendable {
     /// Asks for a checkpoint of what is dirty.
     func requestCheckpoint() { checkpointWakeup.yield() }
 
+    /// Refuses everything from now on; what waited in the queue was never written.
+    func fence(_ error: StoreError) {
+        let fenced = error.fenced()
+        let rest = queue.fail(fenced)
+        for commit in rest.commits { commit.finish(.failure(fenced)) }
+        for waiter in rest.syncWaiters { waiter.resume(throwing: fenced) }
+    }
+
     /// The name of the file that is given up when a full disk leaves no room for a segment, so that deletes still work.
     static let reservePath = StoragePath("wal", "reserve")
     static let reserveByteCount: UInt64 = 1 << 20

@@ -1,0 +1,143 @@
+/// Writes one checkpoint to a database file, in the order of O4, on an I/O thread: from a plan that the database actor
+/// made, so that writers go on meanwhile.
+import StorageFormat
+import StorageIO
+
+/// A frozen state and where it goes.
+struct CheckpointPlan: Sendable {
+    let identity: DatabaseIdentity
+    let dataFile: DataFile
+    let layout: FileLayout
+    let records: RecordTable
+    let directory: IDDirectory
+    let liveCount: Int
+    let deletedCount: Int
+    let fingerprint: StateFingerprint
+    /// The last commit it holds.
+    let lsn: UInt64
+    let payloadHighWater: Int
+    let updatedAt: UInt64
+    /// The generation it becomes; its parity names the region.
+    let generation: UInt64
+    let previousHeaderChecksum: UInt32
+    /// Pages of a later epoch are written; 0 writes all.
+    let recordsCurrentThrough: UInt64
+    let directoryCurrentThrough: UInt64
+    let epoch: UInt64
+    let logSequence: UInt64
+
+    var region: Int { Int(generation % 2) }
+}
+
+struct CheckpointWriter {
+    let plan: CheckpointPlan
+
+    /// Writes and syncs everything; the header last.
+    ///
+    /// - Returns: the checksum of the new header.
+    func write() throws(FileSystemError) -> UInt32 {
+        let file = plan.dataFile.file
+        try file.synchronizeData()
+        let directoryIsValid = plan.directory.isSettled
+        try writePages(
+            plan.records.pages, to: plan.layout.recordTable[plan.region], newerThan: plan.recordsCurrentThrough)
+        if directoryIsValid {
+            try writePages(
+                plan.directory.pages, to: plan.layout.directory[plan.region],
+                newerThan: plan.directoryCurrentThrough)
+        }
+        let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
+        try file.synchronizeData()
+        let header = header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        try writeHeader(header)
+        try file.synchronizeData()
+        return header.checksum
+    }
+
+    private func writePages(
+        _ pages: PagedTable, to area: AreaMap, newerThan epoch: UInt64
+    ) throws(FileSystemError) {
+        var writer = AreaWriter(file: plan.dataFile.file, area: area)
+        for index in 0..<pages.pageCount {
+            let page = pages.page(index)
+            guard page.epoch > epoch else { continue }
+            try unsafe writer.add(
+                UnsafeRawBufferPointer(start: page.bytes, count: IndexPage.byteCount),
+                at: UInt64(index) * UInt64(IndexPage.byteCount), paddedByteCount: IndexPage.byteCount)
+        }
+        try writer.flush()
+    }
+
+    /// Writes the checksums of all pages, changed or not, and returns their checksum.
+    private func writePageTable(includingDirectory: Bool) throws(FileSystemError) -> UInt32 {
+        let records = plan.records.pages
+        let directory = plan.directory.pages
+        var entries: [PageTableEntry] = []
+        entries.reserveCapacity(records.pageCount + directory.pageCount)
+        for index in 0..<records.pageCount {
+            entries.append(entry(records.page(index), .recordPage, index))
+        }
+        for index in 0..<directory.pageCount {
+            entries.append(
+                includingDirectory
+                    ? entry(directory.page(index), .directoryPage, index)
+                    : PageTableEntry(checksum: 0, generation: 0))
+        }
+        let file = plan.dataFile.file
+        let area = plan.layout.pageTable[plan.region]
+        let salt = plan.identity.salt
+        let region = UInt64(plan.region)
+        let result: Result<UInt32, FileSystemError> = unsafe entries.withUnsafeBytes { bytes in
+            do throws(FileSystemError) {
+                var writer = AreaWriter(file: file, area: area)
+                unsafe try writer.add(bytes, at: 0, paddedByteCount: bytes.count)
+                try writer.flush()
+                return .success(
+                    unsafe CRC32C.checksum(bytes, continuing: salt.seed(.pageTable, position: region)))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    private func entry(_ page: IndexPage, _ kind: ChecksumSalt.Kind, _ index: Int) -> PageTableEntry {
+        let seed = plan.identity.salt.seed(kind, position: UInt64(index))
+        let bytes = unsafe UnsafeRawBufferPointer(start: page.bytes, count: IndexPage.byteCount)
+        return unsafe PageTableEntry(
+            checksum: CRC32C.checksum(bytes, continuing: seed),
+            generation: UInt32(truncatingIfNeeded: plan.generation))
+    }
+
+    private func header(pageTableChecksum: UInt32, directoryIsValid: Bool) -> FileHeader {
+        FileHeader(
+            dimension: plan.identity.options.dimension, metric: plan.identity.options.metric.format,
+            flags: directoryIsValid ? [.directoryIsValid] : [], vectorCount: UInt64(plan.liveCount),
+            deletedCount: UInt64(plan.deletedCount),
+            indexOffset: plan.layout.recordTable[plan.region].pieces.first?.fileOffset ?? 0,
+            dataOffset: plan.layout.vectors.pieces.first?.fileOffset ?? 0, generation: plan.generation,
+            checkpointLSN: plan.lsn, uuid: plan.identity.uuid, incarnation: plan.identity.incarnation,
+            idHashKey: plan.identity.hashKey, fingerprint: plan.fingerprint,
+            slotCount: UInt64(plan.records.slotCount), directoryBucketCount: UInt64(plan.directory.bucketCount),
+            createdAt: plan.identity.createdAt, updatedAt: plan.updatedAt,
+            recordPageCount: UInt32(plan.records.pages.pageCount),
+            directoryPageCount: UInt32(plan.directory.pages.pageCount), pageTableChecksum: pageTableChecksum,
+            payloadUnitCount: UInt64(plan.payloadHighWater), lastCommitLSN: plan.lsn,
+            logSequence: plan.logSequence, previousHeaderChecksum: plan.previousHeaderChecksum,
+            extents: plan.layout.extents)
+    }
+
+    private func writeHeader(_ header: FileHeader) throws(FileSystemError) {
+        let first = FileHeader.firstPage(generation: header.generation)
+        let bytes = header.encode(pageIndex: first) + header.encode(pageIndex: first + 1)
+        let file = plan.dataFile.file
+        let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
+            do throws(FileSystemError) {
+                return .success(try unsafe file.writeFully([buffer], at: UInt64(first * FileHeader.byteCount)))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+}

@@ -1,0 +1,77 @@
+/// Checkpoints as the database actor runs them: it freezes a state in O(1), an I/O thread writes it while writers go on,
+/// and what the checkpoint no longer reaches becomes reusable.
+import StorageFormat
+import StorageIO
+
+extension DatabaseFile {
+    /// Whether anything would be lost with the log.
+    var isDirty: Bool { lastCommitLSN > checkpointLSN || hasNewExtents }
+
+    /// Brings everything applied so far into the file (O4). Several callers at once share one checkpoint's worth of work.
+    ///
+    /// - Parameter force: also when nothing has changed, so that the previous generation catches up.
+    func checkpoint(force: Bool = false) async throws {
+        while isCheckpointing {
+            await waitForChange()
+        }
+        try checkOpen()
+        guard force || isDirty else { return }
+        isCheckpointing = true
+        defer {
+            isCheckpointing = false
+            wakeWaiters()
+        }
+        let plan = makePlan()
+        recordRegions[plan.region] = 0
+        directoryRegions[plan.region] = 0
+        // Also a relaxed commit must be in the log before it is in a header, or its LSN could be given out twice.
+        try await context.log.synchronize(through: plan.lsn)
+        let name = identity.name
+        let result: Result<UInt32, FileSystemError> = await context.io.run {
+            do throws(FileSystemError) {
+                return .success(try CheckpointWriter(plan: plan).write())
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch result {
+        case .success(let checksum):
+            finish(plan, headerChecksum: checksum)
+        case .failure(let error):
+            let failure = StoreError(error, database: name)
+            if error.call == .synchronizeData { context.fence(failure) }
+            throw failure
+        }
+    }
+
+    private func makePlan() -> CheckpointPlan {
+        let next = generation + 1
+        let region = Int(next % 2)
+        let plan = CheckpointPlan(
+            identity: identity, dataFile: dataFile, layout: layout, records: records, directory: directory,
+            liveCount: liveCount, deletedCount: deletedCount, fingerprint: fingerprint, lsn: lastCommitLSN,
+            payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
+            previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
+            directoryCurrentThrough: directoryRegions[region], epoch: epoch, logSequence: 0)
+        epoch += 1
+        hasNewExtents = false
+        return plan
+    }
+
+    private func finish(_ plan: CheckpointPlan, headerChecksum: UInt32) {
+        generation = plan.generation
+        checkpointLSN = plan.lsn
+        self.headerChecksum = headerChecksum
+        recordRegions[plan.region] = plan.epoch
+        if plan.directory.isSettled { directoryRegions[plan.region] = plan.epoch }
+        context.log.retention.noteCheckpoint(database: identity.number, lsn: plan.lsn)
+        let note = LogBuffer(capacity: 64)
+        note.appendRecord(
+            .checkpoint, database: identity.number,
+            body: CheckpointBody(generation: plan.generation, checkpointLSN: plan.lsn).encode())
+        context.log.queue.append(note: note)
+        context.metrics.checkpoints.add(1)
+        cell.metrics.checkpoints.add(1)
+        reclaimSpace()
+    }
+}

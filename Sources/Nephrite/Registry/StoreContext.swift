@@ -1,0 +1,80 @@
+/// What the parts of a running store share: configuration, file system, log, threads and counters.
+import StorageFormat
+import StorageIO
+import Synchronization
+
+final class StoreContext: Sendable {
+    let path: String
+    let configuration: StoreConfiguration
+    let fileSystem: any FileSystem
+    let log: WriteAheadLog
+    let io: IOContext
+    let searcher: Searcher
+    let metrics: StoreMetrics
+    /// The registry's logical clock, which tells how recently a database was used.
+    let useClock = Atomic<UInt64>(1)
+
+    init(
+        path: String, configuration: StoreConfiguration, fileSystem: any FileSystem, log: WriteAheadLog,
+        io: IOContext, searcher: Searcher, metrics: StoreMetrics
+    ) {
+        self.path = path
+        self.configuration = configuration
+        self.fileSystem = fileSystem
+        self.log = log
+        self.io = io
+        self.searcher = searcher
+        self.metrics = metrics
+    }
+
+    /// Commits records that change the catalogue or a layout, durably; returns the commit's LSN.
+    func commitAdministration(_ records: LogBuffer, layoutChange: LayoutChange? = nil) async throws -> RecordVersion {
+        await log.queue.waitForRoom()
+        return try await withCheckedThrowingContinuation { continuation in
+            let commit = StagedCommit(
+                parts: [], administration: records, layoutChange: layoutChange, isDurable: true,
+                continuation: continuation)
+            do {
+                try log.queue.append(commit)
+            } catch {
+                commit.finish(.failure(error))
+            }
+        }
+    }
+
+    /// Stops all writing after a failure that leaves the disk's state unknown (O8).
+    func fence(_ error: StoreError) { log.fence(error) }
+}
+
+/// Where blocking work runs: never on the cooperative pool (C1).
+struct IOContext: Sendable {
+    let executor: any TaskExecutor
+
+    /// Runs blocking work on an I/O thread.
+    @concurrent
+    func run<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
+        await withTaskExecutorPreference(executor) { await Self.perform(body) }
+    }
+
+    @concurrent
+    private static func perform<R: Sendable>(_ body: @Sendable () -> R) async -> R { body() }
+
+    /// Runs blocking work that may fail with a store error on an I/O thread.
+    func throwing<R: Sendable>(_ body: @escaping @Sendable () throws(StoreError) -> R) async throws -> R {
+        let result: Result<R, StoreError> = await run {
+            do throws(StoreError) {
+                return .success(try body())
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}
+
+/// A file's new extents, which the log task has the database adopt in log order.
+struct LayoutChange: Sendable {
+    let file: DatabaseFile
+    let extents: [Extent]
+    let mapping: DataMapping
+}
