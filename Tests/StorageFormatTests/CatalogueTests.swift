@@ -32,9 +32,10 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (60, 2), (64, 1), (64, 3), (64, .max), (68, 0), (68, 83), (68, .max), (6, 2), (84, 0), (84, .max),
-    ] as [(Int, UInt32)])
+    @Test(
+        arguments: [
+            (60, 2), (64, 1), (64, 3), (64, .max), (68, 0), (68, 83), (68, .max), (6, 2), (84, 0), (84, .max),
+        ] as [(Int, UInt32)])
     func `a value that no writer writes is refused`(offset: Int, value: UInt32) {
         var file = Fixtures.catalogue.encodeFile()
         for start in [0, 4096] {

@@ -30,15 +30,17 @@ import Testing
     }
 
     /// An offset, and a value of so many bytes that must not stand there.
-    @Test(arguments: [
-        (8, 4, 0), (8, 4, 65_537), (8, 4, UInt64.max), (12, 1, 3), (13, 1, 4), (14, 2, 0xfffe), (16, 8, 131),
-        (16, 8, .max), (32, 8, .max), (40, 8, .max), (120, 8, .max), (120, 8, 1 << 31 + 1), (120, 8, 1 << 60),
-        (120, 8, 257), (128, 8, 0), (128, 8, 256), (128, 8, 1023), (128, 8, .max), (128, 8, 1 << 33), (128, 8, 1 << 63),
-        (152, 4, 1), (152, 4, 3), (152, 4, .max), (156, 4, 1), (156, 4, .max), (164, 4, 1), (168, 8, .max),
-        (168, 8, 1 << 32), (168, 8, 2049), (196, 4, 320), (196, 4, .max), (196, 4, 4), (200, 8, 1), (256, 4, 0),
-        (256, 4, .max), (256, 4, 3), (256, 4, 1), (260, 4, 0), (260, 4, .max), (264, 4, 0), (264, 4, 6),
-        (272, 4, 1), (316, 4, 1), (4088, 4, 1), (4, 2, 0), (6, 2, 0),
-    ] as [(Int, Int, UInt64)])
+    @Test(
+        arguments: [
+            (8, 4, 0), (8, 4, 65_537), (8, 4, UInt64.max), (12, 1, 3), (13, 1, 4), (14, 2, 0xfffe), (16, 8, 131),
+            (16, 8, .max), (32, 8, .max), (40, 8, .max), (120, 8, .max), (120, 8, 1 << 31 + 1), (120, 8, 1 << 60),
+            (120, 8, 257), (128, 8, 0), (128, 8, 256), (128, 8, 1023), (128, 8, .max), (128, 8, 1 << 33),
+            (128, 8, 1 << 63),
+            (152, 4, 1), (152, 4, 3), (152, 4, .max), (156, 4, 1), (156, 4, .max), (164, 4, 1), (168, 8, .max),
+            (168, 8, 1 << 32), (168, 8, 2049), (196, 4, 320), (196, 4, .max), (196, 4, 4), (200, 8, 1), (256, 4, 0),
+            (268, 4, .max), (256, 4, 3), (256, 4, 1), (260, 4, 0), (260, 4, .max), (264, 4, 0), (264, 4, 6),
+            (272, 4, 1), (316, 4, 1), (4088, 4, 1), (4, 2, 0), (6, 2, 0),
+        ] as [(Int, Int, UInt64)])
     func `a value that no writer writes is refused`(offset: Int, width: Int, value: UInt64) {
         var page = Fixtures.header.encode(pageIndex: 0)
         for index in 0..<width { page[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
@@ -154,10 +156,10 @@ import Testing
     }
 
     @Test func `a newer file is refused even if an older generation can be read`() {
-        var page = file[..<4096] + []
+        var page = Array(file[..<4096])
         page.put(UInt16(3), at: 4)
         page.put(UInt16(2), at: 6)
-        let newer = Array(page).resealed(label: "JVDB header", index: 0)
+        let newer = page.resealed(label: "JVDB header", index: 0)
         for rest in [file[4096...], [UInt8](repeating: 0, count: 12_288)[...]] {
             let error = #expect(throws: FormatError.self) {
                 try FileHeader.newest(newer + rest, fileSize: Fixtures.fileSize)
