@@ -10,7 +10,7 @@ public func fuzzLogBodies(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     case 1: _ = try? DeleteBody.decode(body)
     case 2:
         guard let bulk = try? BulkStoreBody.decode(body) else { break }
-        for index in 0..<bulk.count { _ = try! bulk.reference(at: index, in: body) }
+        for index in 0..<bulk.count { precondition((try? bulk.reference(at: index, in: body)) != nil) }
     case 3:
         guard let resize = try? ResizeBody.decode(body) else { break }
         precondition(resize.encode().elementsEqual(body))

@@ -16,7 +16,7 @@ public func fuzzMetadata(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
 
 private func copy(_ fields: MetadataCursor, into writer: inout MetadataWriter, bytes: UnsafeRawBufferPointer) {
     var cursor = fields
-    while let field = try! cursor.next() {
+    while let field = stillValid({ try cursor.next() }) {
         writer.field(String(decoding: bytes[field.key], as: UTF8.self))
         copy(field.value, into: &writer, bytes: bytes)
     }
@@ -33,11 +33,16 @@ private func copy(_ value: MetadataRawValue, into writer: inout MetadataWriter, 
     case .array:
         writer.beginArray()
         var elements = value.elements(in: bytes)
-        while let element = try! elements.next() { copy(element, into: &writer, bytes: bytes) }
+        while let element = stillValid({ try elements.next() }) { copy(element, into: &writer, bytes: bytes) }
         writer.endArray()
     case .object:
         writer.beginObject()
         copy(value.fields(in: bytes), into: &writer, bytes: bytes)
         writer.endObject()
     }
+}
+
+/// A step through bytes that were validated: it must not throw.
+private func stillValid<Value>(_ step: () throws -> Value?) -> Value? {
+    do { return try step() } catch { fatalError("valid metadata became invalid: \(error)") }
 }
