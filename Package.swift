@@ -35,7 +35,8 @@ let package = Package(
             name: "nephrite-bench", dependencies: ["Nephrite", "StorageIO", "CNephrite"],
             path: "Benchmarks/NephriteBench", swiftSettings: swiftSettings),
         .testTarget(
-            name: "StorageFormatTests", dependencies: ["StorageFormat", "CNephrite"], swiftSettings: swiftSettings),
+            name: "StorageFormatTests", dependencies: ["StorageFormat", "CNephrite"], exclude: ["Golden"],
+            swiftSettings: swiftSettings),
         .testTarget(name: "StorageIOTests", dependencies: ["StorageIO"], swiftSettings: swiftSettings),
         .testTarget(
             name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO"],

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Fuzzes one parser of StorageFormat with libFuzzer: Tests/Fuzz/run.sh TARGET SECONDS
+# TARGET: header, segment, catalogue, metadata, logbodies. New inputs are kept beside the build, not in the corpus;
+# Tests/Fuzz/run.sh TARGET merge takes up to 100 small ones that reach new code into Tests/Fuzz/Corpus/TARGET.
+set -eu
+target=${1:?usage: run.sh TARGET SECONDS|merge}
+seconds=${2:?usage: run.sh TARGET SECONDS|merge}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=${FUZZ_BUILD:-$root/.build/fuzz}
+corpus=$root/Tests/Fuzz/Corpus/$target
+mkdir -p "$build/found/$target" "$corpus"
+
+clang -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
+    -c "$root/Sources/CNephrite/crc32c.c" -o "$build/crc32c.o"
+# nephrite_xxh64 may live in its own file.
+objects=$build/crc32c.o
+if [ -f "$root/Sources/CNephrite/xxh64.c" ]; then
+    clang -O1 -g -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
+        -c "$root/Sources/CNephrite/xxh64.c" -o "$build/xxh64.o"
+    objects="$objects $build/xxh64.o"
+fi
+printf 'module CNephrite { umbrella header "%s/Sources/CNephrite/include/CNephrite.h" export * }\n' "$root" \
+    > "$build/module.modulemap"
+swiftc -O -g -parse-as-library -sanitize=fuzzer -swift-version 6 -package-name nephrite -module-name Fuzz \
+    -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature MemberImportVisibility \
+    -Xcc -fmodule-map-file="$build/module.modulemap" \
+    "$root"/Sources/StorageFormat/*.swift "$root/Tests/Fuzz/Checksum.swift" "$root/Tests/Fuzz/$target.swift" \
+    $objects -o "$build/$target"
+
+export SWIFT_BACKTRACE=enable=no
+cd "$build"
+if [ "$seconds" = merge ]; then
+    rm -rf "merged/$target" && mkdir -p "merged/$target"
+    "./$target" -merge=1 -max_len=12288 "merged/$target" "$corpus" "found/$target"
+    rm -f "$corpus"/*
+    find "merged/$target" -type f -size -13k | sort | head -100 | xargs -I{} cp {} "$corpus/"
+else
+    "./$target" -max_total_time="$seconds" -max_len=12288 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+        "found/$target" "$corpus"
+fi
