@@ -1,0 +1,54 @@
+/// What a crash leaves of a disk: ``SimulatedFileSystem/crashImage(_:)`` wraps the state made here.
+import StorageIO
+
+extension DiskState {
+    /// The state after a crash that let survive what `choice` says. Shares all unchanged bytes with this one.
+    func crashImage(_ choice: CrashChoice) -> DiskState {
+        var inodes = inodes
+        var written: Set<Int> = []
+        for (index, operation) in pending.enumerated() {
+            guard let selection = choice.selection(for: index, in: operation) else { continue }
+            switch operation.effect {
+            case .sectors(let inode, let write):
+                write.apply(selection, to: &inodes[inode].durable.contents)
+                written.insert(inode)
+            case .size(let inode, let size):
+                inodes[inode].durable.size = max(inodes[inode].durable.size, size)
+            case .entry(let change):
+                change.apply(to: &inodes)
+            }
+        }
+        // Data beyond the size a crash left is not part of the file: it must not show when the file grows.
+        written.formUnion(inodes.indices.lazy.filter { inodes[$0].hasDiverged })
+        for inode in written { inodes[inode].durable.contents.truncate(to: inodes[inode].durable.size) }
+
+        var image = DiskState()
+        image.rootExists = rootExists
+        image.capacityByteCount = capacityByteCount
+        image.inodes = DiskState.settle(inodes)
+        return image
+    }
+
+    /// Makes the durable layer the only one, and frees what no durable name leads to.
+    private static func settle(_ inodes: [Inode]) -> [Inode] {
+        var inodes = inodes
+        var reachable = Array(repeating: false, count: inodes.count)
+        var stack = [rootInode]
+        while let index = stack.popLast() {
+            guard !reachable[index] else { continue }
+            reachable[index] = true
+            stack.append(contentsOf: inodes[index].durableEntries.values)
+        }
+        for index in inodes.indices {
+            guard reachable[index] else {
+                inodes[index] = Inode(isDirectory: inodes[index].isDirectory)
+                continue
+            }
+            inodes[index].volatile = inodes[index].durable
+            inodes[index].entries = inodes[index].durableEntries
+            inodes[index].hasDiverged = false
+            inodes[index].openCount = 0
+        }
+        return inodes
+    }
+}
