@@ -57,7 +57,7 @@ struct CallTrace: Sendable {
 
     static func hash(of buffers: [UnsafeRawBufferPointer]) -> UInt64 {
         var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
-        for unsafe buffer in unsafe buffers {
+        for unsafebuffer in unsafe buffers {
             var index = 0
             while index + 8 <= buffer.count {
                 let word = unsafe buffer.loadUnaligned(fromByteOffset: index, as: UInt64.self)

@@ -53,7 +53,7 @@ extension DiskState {
         let inode = request.inode
         let start = Int(request.offset)
         var position = start
-        for unsafe buffer in unsafe buffers {
+        for unsafebuffer in unsafe buffers {
             let count = min(buffer.count, start + limit - position)
             guard count > 0 else { continue }
             let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<count])

@@ -97,7 +97,8 @@ extension FileImage {
 
     func read(at offset: Int, count: Int) -> [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            unsafe contents.read(into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: count), at: offset)
+            unsafe contents.read(
+                into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: count), at: offset)
             initialized = count
         }
     }
