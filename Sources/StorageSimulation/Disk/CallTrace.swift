@@ -57,16 +57,17 @@ struct CallTrace: Sendable {
 
     static func hash(of buffers: [UnsafeRawBufferPointer]) -> UInt64 {
         var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
-        for unsafebuffer in unsafe buffers {
-            var index = 0
-            while index + 8 <= buffer.count {
-                let word = unsafe buffer.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        for index in unsafe buffers.indices {
+            let buffer = unsafe buffers[index]
+            var byte = 0
+            while byte + 8 <= buffer.count {
+                let word = unsafe buffer.loadUnaligned(fromByteOffset: byte, as: UInt64.self)
                 mix(&hash, UInt64(littleEndian: word))
-                index += 8
+                byte += 8
             }
-            while index < buffer.count {
-                mix(&hash, unsafe UInt64(buffer[index]))
-                index += 1
+            while byte < buffer.count {
+                mix(&hash, unsafe UInt64(buffer[byte]))
+                byte += 1
             }
         }
         return hash

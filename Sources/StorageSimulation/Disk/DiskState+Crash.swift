@@ -5,13 +5,13 @@ extension DiskState {
     /// The state after a crash that let survive what `choice` says. Shares all unchanged bytes with this one.
     func crashImage(_ choice: CrashChoice) -> DiskState {
         var inodes = inodes
-        var written: Set<Int> = []
+        var writtenEnd: [Int: Int] = [:]
         for (index, operation) in pending.enumerated() {
             guard let selection = choice.selection(for: index, in: operation) else { continue }
             switch operation.effect {
             case .sectors(let inode, let write):
                 write.apply(selection, to: &inodes[inode].durable.contents)
-                written.insert(inode)
+                writtenEnd[inode] = max(writtenEnd[inode] ?? 0, write.targetEnd)
             case .size(let inode, let size):
                 inodes[inode].durable.size = max(inodes[inode].durable.size, size)
             case .entry(let change):
@@ -19,8 +19,11 @@ extension DiskState {
             }
         }
         // Data beyond the size a crash left is not part of the file: it must not show when the file grows.
-        written.formUnion(inodes.indices.lazy.filter { inodes[$0].hasDiverged })
-        for inode in written { inodes[inode].durable.contents.truncate(to: inodes[inode].durable.size) }
+        for inode in inodes.indices {
+            let size = inodes[inode].durable.size
+            guard inodes[inode].hasDiverged || writtenEnd[inode].map({ $0 > size }) ?? false else { continue }
+            inodes[inode].durable.contents.truncate(to: size)
+        }
 
         var image = DiskState()
         image.rootExists = rootExists

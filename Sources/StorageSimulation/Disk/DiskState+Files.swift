@@ -53,7 +53,8 @@ extension DiskState {
         let inode = request.inode
         let start = Int(request.offset)
         var position = start
-        for unsafebuffer in unsafe buffers {
+        for index in unsafe buffers.indices {
+            let buffer = unsafe buffers[index]
             let count = min(buffer.count, start + limit - position)
             guard count > 0 else { continue }
             let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<count])

@@ -58,15 +58,15 @@ struct FileContents: Sendable {
         }
     }
 
-    /// Copies one sector out of a chunk's bytes, which may be empty for zeros.
-    mutating func setSector(_ sector: Int, from chunk: [UInt8], sectorInChunk: Int) {
-        let index = sector / FileContents.sectorsPerChunk
-        let within = sector % FileContents.sectorsPerChunk * FileContents.sectorByteCount
+    /// Copies sectors that lie in one chunk out of a chunk's bytes, which may be empty for zeros.
+    mutating func setSectors(_ sector: Int, count: Int, from chunk: [UInt8], firstInChunk: Int) {
+        let unit = FileContents.sectorByteCount
         let source = chunk.isEmpty ? FileContents.zeroChunk : chunk
-        let start = sectorInChunk * FileContents.sectorByteCount
+        let start = firstInChunk * unit
         unsafe source.withUnsafeBytes {
-            let part = unsafe UnsafeRawBufferPointer(rebasing: $0[start..<(start + FileContents.sectorByteCount)])
-            unsafe patch(index, from: within, part)
+            let part = unsafe UnsafeRawBufferPointer(rebasing: $0[start..<(start + count * unit)])
+            unsafe patch(
+                sector / FileContents.sectorsPerChunk, from: sector % FileContents.sectorsPerChunk * unit, part)
         }
     }
 

@@ -54,6 +54,9 @@ struct SectorWrite: Sendable {
     let targetSector: Int
     let sectorCount: Int
 
+    /// The file offset after the last sector.
+    var targetEnd: Int { (targetSector + sectorCount) * FileContents.sectorByteCount }
+
     /// The write as the sectors of `contents` in a byte range, going `shift` sectors astray.
     init(of contents: FileContents, from start: Int, to end: Int, shift: Int) {
         let first = start / FileContents.sectorByteCount
@@ -78,10 +81,16 @@ struct SectorWrite: Sendable {
                 index += perChunk
                 continue
             }
-            if selection.includes(index) {
-                contents.setSector(target, from: chunks[source / perChunk], sectorInChunk: source % perChunk)
+            guard selection.includes(index) else {
+                index += 1
+                continue
             }
-            index += 1
+            let room = min(sectorCount - index, perChunk - source % perChunk, perChunk - target % perChunk)
+            var run = 1
+            while run < room && selection.includes(index + run) { run += 1 }
+            contents.setSectors(
+                target, count: run, from: chunks[source / perChunk], firstInChunk: source % perChunk)
+            index += run
         }
     }
 }
