@@ -68,6 +68,25 @@ import Testing
         #expect(disk.pendingOperationCount == 0)
     }
 
+    @Test func `after a kill the page cache still shows what a failed sync lost, until the power goes`() throws {
+        let lock = try disk.lockRoot(exclusive: true)
+        let file = try disk.make(a, filled(1, 512))
+        try file.put(filled(2, 512))
+        disk.inject(.fail(call: 1, code: ErrorNumber.inputOutput, forever: true, calls: Self.syncs))
+        #expect(code { try file.synchronizeData() } == ErrorNumber.inputOutput)
+        let killed = disk.processKillImage()
+        _ = try killed.lockRoot(exclusive: true)
+        let reopened = try killed.open(a, .readWrite)
+        #expect(try reopened.get(1) == [2])
+        try reopened.synchronizeData()
+        #expect(killed.crashImage(.keepAll).contents(of: a) == filled(1, 512))
+        try reopened.put(filled(2, 512))
+        try reopened.synchronizeData()
+        #expect(killed.durableContents(of: a) == filled(2, 512))
+        #expect(disk.durableContents(of: a) == filled(1, 512))
+        lock.release()
+    }
+
     @Test func `a failed directory sync loses names but still shows them`() throws {
         _ = try disk.make(a, durable: false)
         disk.inject(.fail(call: 1, code: ErrorNumber.inputOutput, calls: [.synchronizeDirectory]))

@@ -82,6 +82,35 @@ private final class Gate: Sendable {
         #expect(Set(try (0..<10 as Range<UInt64>).map { try diskRun(seed: $0)[0] }).count == 10)
     }
 
+    /// A producer that wakes a consumer through a bounded stream; when who did what (0 is the consumer).
+    private func wakeUps(seed: UInt64) throws -> [Int] {
+        let log = Shared<[Int]>([])
+        try SeededExecutor(seed: seed).run {
+            let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+            await withTaskGroup { group in
+                group.addTask {
+                    for value in 1...10 {
+                        log.update { $0.append(value) }
+                        continuation.yield()
+                        await Task.yield()
+                    }
+                    continuation.finish()
+                }
+                group.addTask {
+                    for await _ in stream { log.update { $0.append(0) } }
+                }
+            }
+        }
+        return log.value
+    }
+
+    @Test func `streams wake their consumers in an order that the seed decides`() throws {
+        let orders = try (0..<30 as Range<UInt64>).map { try wakeUps(seed: $0) }
+        #expect(try (0..<30 as Range<UInt64>).map { try wakeUps(seed: $0) } == orders)
+        #expect(Set(orders).count > 10)
+        #expect(orders.allSatisfy { $0.filter { $0 != 0 } == Array(1...10) && $0.contains(0) })
+    }
+
     @Test func `everything runs on the calling thread`() throws {
         // Jobs that ran beside each other would sometimes see two of themselves.
         let running = Shared(0)

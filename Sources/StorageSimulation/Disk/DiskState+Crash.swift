@@ -32,6 +32,17 @@ extension DiskState {
         return image
     }
 
+    /// The state after the process was killed: the page cache stays, handles, locks and mappings go.
+    func processKillImage() -> DiskState {
+        var image = DiskState()
+        image.rootExists = rootExists
+        image.capacityByteCount = capacityByteCount
+        image.inodes = inodes
+        image.pending = pending
+        for index in image.inodes.indices { image.inodes[index].openCount = 0 }
+        return image
+    }
+
     /// Makes the durable layer the only one, and frees what no durable name leads to.
     private static func settle(_ inodes: [Inode]) -> [Inode] {
         var inodes = inodes

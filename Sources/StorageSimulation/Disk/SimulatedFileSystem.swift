@@ -117,6 +117,15 @@ public final class SimulatedFileSystem: FileSystem {
         return SimulatedFileSystem(state: image, rootDescription: rootDescription, clock: clock)
     }
 
+    /// What another process finds after this one was killed: everything that was readable still is, and what
+    /// was not durable still is not, including what a failed sync dropped (RELIABILITY H3).
+    ///
+    /// No faults, hooks, locks or open files; neither file system sees what is done to the other later.
+    public func processKillImage() -> SimulatedFileSystem {
+        let image = state.withLock { $0 }.processKillImage()
+        return SimulatedFileSystem(state: image, rootDescription: rootDescription, clock: clock)
+    }
+
     // MARK: Calls
 
     /// Counts a call, lets the hooks and the fault plan have their say, makes it and records it.
