@@ -93,7 +93,7 @@ struct SuiteOptions: Sendable {
 /// Runs suites and prints each when it is done.
 func runSuites(_ options: SuiteOptions) async throws {
     #if DEBUG
-    printError("warning: a debug build; these figures mean nothing")
+        printError("warning: a debug build; these figures mean nothing")
     #endif
     for suite in options.suites {
         let measurements = try await suite.measure(options)

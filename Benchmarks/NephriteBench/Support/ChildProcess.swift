@@ -3,9 +3,9 @@
 import Foundation
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// A running child whose standard output we read.
@@ -21,9 +21,9 @@ struct ChildProcess {
         // Only the child's standard output may hold the writing end, or the end of it would never be seen.
         _ = ends.map { fcntl($0, F_SETFD, FD_CLOEXEC) }
         #if canImport(Glibc)
-        var actions = unsafe posix_spawn_file_actions_t()
+            var actions = unsafe posix_spawn_file_actions_t()
         #else
-        var actions: posix_spawn_file_actions_t? = nil
+            var actions: posix_spawn_file_actions_t? = nil
         #endif
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
@@ -48,9 +48,9 @@ struct ChildProcess {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = unsafe buffer.withUnsafeMutableBytes { bytes in
             #if canImport(Glibc)
-            unsafe Glibc.read(output, bytes.baseAddress, bytes.count)
+                unsafe Glibc.read(output, bytes.baseAddress, bytes.count)
             #else
-            unsafe Darwin.read(output, bytes.baseAddress, bytes.count)
+                unsafe Darwin.read(output, bytes.baseAddress, bytes.count)
             #endif
         }
         return count > 0 ? Array(buffer[0..<count]) : nil

@@ -39,7 +39,7 @@ func emit(_ value: JSONValue) throws {
 
 /// Writes a result line of the peers' harness: metrics, the version, the peak memory, and what the job changes to.
 ///
-/// `metrics` comes first, because the harness takes only lines that begin with `{"`, and hold `"metrics"`.
+/// The harness takes the lines that begin with `{"` and hold `"metrics"`; the version is `$NEPHRITE_VERSION`.
 func emitResult(_ metrics: JSONValue, changing job: JSONValue? = nil) throws {
     var line: [String: JSONValue] = [
         "metrics": metrics,

@@ -1,9 +1,9 @@
 /// Time and its percentiles: every measurement takes its clock from here and hands its samples here.
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// The monotonic clock, in nanoseconds.

@@ -3,9 +3,9 @@
 import Foundation
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// This process's memory, from `/proc/self/status`; 0 where there is none.
@@ -97,12 +97,12 @@ struct ReferenceLog: ~Copyable {
         let descriptor = unsafe open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw BenchError("cannot create \(path): \(describeErrorNumber())") }
         #if canImport(Glibc)
-        if preallocated > 0 {
-            guard posix_fallocate(descriptor, 0, off_t(preallocated)) == 0 else {
-                close(descriptor)
-                throw BenchError("cannot allocate \(preallocated) bytes for \(path)")
+            if preallocated > 0 {
+                guard posix_fallocate(descriptor, 0, off_t(preallocated)) == 0 else {
+                    close(descriptor)
+                    throw BenchError("cannot allocate \(preallocated) bytes for \(path)")
+                }
             }
-        }
         #endif
         try synchronize(descriptor, path)
         return descriptor
@@ -110,9 +110,9 @@ struct ReferenceLog: ~Copyable {
 
     private static func synchronize(_ descriptor: Int32, _ path: String) throws {
         #if canImport(Glibc)
-        let result = fdatasync(descriptor)
+            let result = fdatasync(descriptor)
         #else
-        let result = fcntl(descriptor, F_FULLFSYNC)
+            let result = fcntl(descriptor, F_FULLFSYNC)
         #endif
         guard result == 0 else { throw BenchError("cannot sync \(path): \(describeErrorNumber())") }
     }

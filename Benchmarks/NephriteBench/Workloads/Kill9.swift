@@ -98,14 +98,15 @@ private struct KillTally {
     var error: String?
 
     var json: JSONValue {
-        [
+        var fields: [String: JSONValue] = [
             "runs": .integer(runs), "acked": .integer(acknowledged), "checked": .integer(checked),
             "lost": .integer(lost), "wrong_vector": .integer(wrongVectors),
             "partial_batches": .integer(partialBatches), "unacked_present": .integer(unacknowledgedPresent),
             "reopen_failed": .integer(failedReopens),
             "reopen_ms": reopenMilliseconds.isEmpty ? .null : .number(median(reopenMilliseconds)),
-            "error": error.map { .string($0) } ?? .null,
         ]
+        if let error { fields["error"] = .string(error) }
+        return .object(fields)
     }
 
     /// Reopens a killed child's store and looks every acknowledged row up, the newest first, for four seconds at most.

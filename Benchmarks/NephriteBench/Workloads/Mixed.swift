@@ -74,6 +74,8 @@ private struct MixedLoad {
             _ = try await database.search(queries[index % queries.count], k: 10)
             latencies.record(nanoseconds() - start)
             index += 1
+            // Between requests a service waits for the next one; without that, two tasks would keep both threads.
+            await Task.yield()
         }
     }
 
