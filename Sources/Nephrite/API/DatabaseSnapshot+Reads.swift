@@ -26,7 +26,7 @@ extension DatabaseSnapshot {
         }
         let found: Bool? = try withFound(id) { (slot, entry) throws(StoreError) in
             try verify(slot: slot, entry: entry)
-            buffer.withUnsafeMutableBytes { bytes in
+            unsafe buffer.withUnsafeMutableBytes { bytes in
                 unsafe bytes.baseAddress!.copyMemory(from: vectorAddress(slot), byteCount: dimension * 4)
             }
             return true
@@ -43,7 +43,7 @@ extension DatabaseSnapshot {
         guard let found else { return nil }
         let start = unsafe vectorAddress(found.0).assumingMemoryBound(to: Float.self)
         let vector = unsafe UnsafeBufferPointer(start: start, count: identity.options.dimension)
-        return try unsafe withExtendedLifetime(self) { try body(unsafe Span(_unsafeElements: vector)) }
+        return try withExtendedLifetime(self) { try body(unsafe Span(_unsafeElements: vector)) }
     }
 
     /// The record of an id; nil if there is none.

@@ -33,6 +33,11 @@ public struct Metadata: Sendable, Hashable {
         problem = nil
     }
 
+    private init(problem: FormatError) {
+        encoded = []
+        self.problem = problem
+    }
+
     init(validated encoded: [UInt8]) {
         self.encoded = encoded
         problem = nil
@@ -64,12 +69,10 @@ public struct Metadata: Sendable, Hashable {
             writer.field(key)
             value.write(to: &writer)
         }
-        do {
-            encoded = try writer.finish()
-            problem = nil
+        do throws(FormatError) {
+            self.init(validated: try writer.finish())
         } catch {
-            encoded = []
-            problem = error
+            self.init(problem: error)
         }
     }
 
@@ -92,7 +95,7 @@ public struct Metadata: Sendable, Hashable {
         unsafe encoded.withUnsafeBytes { bytes in
             var fields: [(key: String, value: MetadataValue)] = []
             guard var cursor = try? unsafe MetadataReader(bytes).fields() else { return fields }
-            while let field = try? unsafe cursor.next() {
+            while let field = try? cursor.next() {
                 guard let value = try? unsafe MetadataValue(field.value, in: bytes) else { break }
                 let key = unsafe String(decoding: UnsafeRawBufferPointer(rebasing: bytes[field.key]), as: UTF8.self)
                 fields.append((key: key, value: value))
@@ -142,12 +145,12 @@ extension MetadataValue {
         case .array:
             var values: [MetadataValue] = []
             var cursor = unsafe raw.elements(in: bytes)
-            while let value = try unsafe cursor.next() { values.append(try unsafe MetadataValue(value, in: bytes)) }
+            while let value = try cursor.next() { values.append(try unsafe MetadataValue(value, in: bytes)) }
             self = .array(values)
         case .object:
             var fields: [String: MetadataValue] = [:]
             var cursor = unsafe raw.fields(in: bytes)
-            while let field = try unsafe cursor.next() {
+            while let field = try cursor.next() {
                 let key = unsafe String(decoding: UnsafeRawBufferPointer(rebasing: bytes[field.key]), as: UTF8.self)
                 fields[key] = try unsafe MetadataValue(field.value, in: bytes)
             }

@@ -2,14 +2,14 @@
 /// to put vectors and payloads in place, a checkpoint to write index pages.
 import StorageIO
 
-struct AreaWriter: ~Copyable {
+@safe struct AreaWriter: ~Copyable {
     private static let maximumBufferCount = 1_000
     /// Zeros that pad a vector to its stride and a payload to its unit.
     private static let zeros: StaticZeros = StaticZeros()
 
     private let file: any StorageFile
     private let area: AreaMap
-    private var buffers: [UnsafeRawBufferPointer] = []
+    private var buffers: [UnsafeRawBufferPointer] = unsafe []
     private var start: UInt64 = 0
     private var byteCount: UInt64 = 0
     /// Bytes handed to the file so far.
@@ -24,7 +24,7 @@ struct AreaWriter: ~Copyable {
     ///
     /// The bytes must stay valid until ``flush()``.
     mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, paddedByteCount: Int) throws(FileSystemError) {
-        if offset != start + byteCount || buffers.count >= Self.maximumBufferCount {
+        if unsafe offset != start + byteCount || buffers.count >= Self.maximumBufferCount {
             try flush()
             start = offset
         }
@@ -34,7 +34,7 @@ struct AreaWriter: ~Copyable {
         } else {
             unsafe buffers.append(bytes)
         }
-        let padding = unsafe paddedByteCount - bytes.count
+        let padding = paddedByteCount - bytes.count
         if padding > 0 { unsafe buffers.append(Self.zeros.bytes(padding)) }
         byteCount += UInt64(paddedByteCount)
     }
@@ -60,9 +60,9 @@ struct AreaWriter: ~Copyable {
             var missing = Int(length)
             while missing > 0 {
                 let first = unsafe rest.removeFirst()
-                if unsafe first.count <= missing {
+                if first.count <= missing {
                     unsafe part.append(first)
-                    missing -= unsafe first.count
+                    missing -= first.count
                 } else {
                     unsafe part.append(UnsafeRawBufferPointer(rebasing: first[..<missing]))
                     unsafe rest.insert(UnsafeRawBufferPointer(rebasing: first[missing...]), at: rest.startIndex)
@@ -76,7 +76,7 @@ struct AreaWriter: ~Copyable {
 }
 
 // SAFETY: allocated once, never written again, never freed.
-private final class StaticZeros: @unchecked Sendable {
+@safe private final class StaticZeros: @unchecked Sendable {
     private let memory: UnsafeRawBufferPointer
 
     init() {

@@ -4,21 +4,22 @@ import StorageFormat
 import StorageIO
 
 // SAFETY: immutable references; what lies behind them is written by pwrite only, into slots no reader reaches.
-final class DataMapping: @unchecked Sendable {
+@safe final class DataMapping: @unchecked Sendable {
     let vectors: UnsafeRawPointer
     let payload: UnsafeRawPointer
     private let vectorSpace: any AddressSpace
     private let payloadSpace: any AddressSpace
-    private let vectorBytesMapped: UInt64
-    private let payloadBytesMapped: UInt64
+    /// Bytes of each area that are mapped.
+    let vectorByteCount: UInt64
+    let payloadByteCount: UInt64
 
     private init(
         vectorSpace: any AddressSpace, payloadSpace: any AddressSpace, vectorBytes: UInt64, payloadBytes: UInt64
     ) {
         self.vectorSpace = vectorSpace
         self.payloadSpace = payloadSpace
-        vectorBytesMapped = vectorBytes
-        payloadBytesMapped = payloadBytes
+        vectorByteCount = vectorBytes
+        payloadByteCount = payloadBytes
         unsafe vectors = vectorSpace.baseAddress
         unsafe payload = payloadSpace.baseAddress
     }
@@ -61,8 +62,8 @@ final class DataMapping: @unchecked Sendable {
             return target
         }
         return DataMapping(
-            vectorSpace: try space(layout.vectors, old?.vectorSpace, old?.vectorBytesMapped ?? 0),
-            payloadSpace: try space(layout.payload, old?.payloadSpace, old?.payloadBytesMapped ?? 0),
+            vectorSpace: try space(layout.vectors, old?.vectorSpace, old?.vectorByteCount ?? 0),
+            payloadSpace: try space(layout.payload, old?.payloadSpace, old?.payloadByteCount ?? 0),
             vectorBytes: layout.vectors.byteCount, payloadBytes: layout.payload.byteCount)
     }
 }

@@ -11,6 +11,7 @@ final class DatabaseCell: Sendable {
         var file: DatabaseFile?
         var pinCount = 0
         var availability = Availability.available
+        var unpinWaiters: [CheckedContinuation<Void, Never>] = []
     }
 
     let number: UInt32
@@ -35,10 +36,21 @@ final class DatabaseCell: Sendable {
     // MARK: Readers and writers
 
     /// The newest published snapshot, nil while the file is closed.
-    func currentSnapshot() -> DatabaseSnapshot? { state.withLock { $0.snapshot } }
+    func currentSnapshot() -> DatabaseSnapshot? {
+        state.withLock { $0.availability == .available ? $0.snapshot : nil }
+    }
 
     /// The open file, kept open until ``unpin()``; nil while it is closed.
     func pin() -> DatabaseFile? {
+        state.withLock { state in
+            guard let file = state.file, state.availability == .available else { return nil }
+            state.pinCount += 1
+            return file
+        }
+    }
+
+    /// Like ``pin()``, also while the store closes.
+    func pinForClosing() -> DatabaseFile? {
         state.withLock { state in
             guard let file = state.file else { return nil }
             state.pinCount += 1
@@ -46,15 +58,40 @@ final class DatabaseCell: Sendable {
         }
     }
 
-    func unpin() { state.withLock { $0.pinCount -= 1 } }
+    func unpin() {
+        let waiters = state.withLock { state in
+            state.pinCount -= 1
+            guard state.pinCount == 0 else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.unpinWaiters = [] }
+            return state.unpinWaiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
 
     var availability: Availability { state.withLock { $0.availability } }
 
     // MARK: The log and the registry
 
+    /// Grants or refuses pins and reads from now on.
+    func refusePins(_ availability: Availability) { state.withLock { $0.availability = availability } }
+
+    /// Returns when no write or transaction holds the file.
+    func waitUntilUnpinned() async {
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state in
+                if state.pinCount == 0 { return true }
+                state.unpinWaiters.append(continuation)
+                return false
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
     /// Makes a snapshot the one that readers get.
     func publish(_ snapshot: DatabaseSnapshot) {
-        let old = state.withLock { state in
+        let old = state.withLock { state -> DatabaseSnapshot? in
+            // A file that was taken away has no readers to publish to.
+            guard state.file != nil else { return nil }
             let old = state.snapshot
             state.snapshot = snapshot
             return old

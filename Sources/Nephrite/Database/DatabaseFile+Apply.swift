@@ -1,6 +1,7 @@
 /// Applying: the log task hands over commits that are durable, in LSN order; the index changes, and a snapshot of the
 /// result is returned for publication.
 import StorageFormat
+import StorageIO
 
 extension DatabaseFile {
     /// Applies the parts of a group.

@@ -88,10 +88,10 @@ extension DatabaseFile {
     }
 
     /// Takes extents into use that are durable in the log.
-    func adopt(_ change: LayoutChange) {
+    func adopt(_ change: LayoutChange, lsn: UInt64) {
         for extent in change.extents { layout.add(extent) }
         mapping = change.mapping
-        hasNewExtents = true
+        lastLayoutLSN = lsn
         cell.metrics.growths.add(1)
     }
 }

@@ -27,6 +27,8 @@ struct LoadedDatabase: Sendable {
     var generation: UInt64
     var checkpointLSN: UInt64
     var headerChecksum: UInt32
+    /// Whether both header copies of the other generation are damaged, as by a crash while they were written.
+    var otherGenerationIsLost = false
 }
 
 actor DatabaseFile {
@@ -66,8 +68,8 @@ actor DatabaseFile {
     var isCheckpointing = false
     var isGrowing = false
     var isClosed = false
-    /// Extents allocated since the newest durable checkpoint make the file dirty even without a commit.
-    var hasNewExtents = false
+    /// The commit that last added extents; they make the file dirty even without a record.
+    var lastLayoutLSN: UInt64 = 0
     var waiters: [CheckedContinuation<Void, Never>] = []
 
     init(_ loaded: LoadedDatabase, cell: DatabaseCell, context: StoreContext) {
@@ -131,7 +133,7 @@ actor DatabaseFile {
     func appliedSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
         directory.find(hash: hash) { slot in
             let entry = records[Int(slot)]
-            guard unsafe entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
+            guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
             let stored = unsafe UnsafeRawBufferPointer(
                 start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
                 count: id.count)

@@ -71,7 +71,7 @@ public final class DatabaseSnapshot: Sendable {
             guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount,
                 let found = unsafe find(UnsafeRawBufferPointer(bytes))
             else { return .success(nil) }
-            do {
+            do throws(StoreError) {
                 return .success(try body(found.slot, found.entry))
             } catch {
                 return .failure(error)
@@ -128,7 +128,7 @@ public final class DatabaseSnapshot: Sendable {
 
     func vector(slot: UInt32) -> [Float] {
         let dimension = identity.options.dimension
-        return [Float](unsafeUninitializedCapacity: dimension) { buffer, count in
+        return unsafe [Float](unsafeUninitializedCapacity: dimension) { buffer, count in
             unsafe UnsafeMutableRawPointer(buffer.baseAddress!).copyMemory(
                 from: vectorAddress(slot), byteCount: dimension * 4)
             count = dimension

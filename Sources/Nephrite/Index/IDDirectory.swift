@@ -40,6 +40,13 @@ struct IDDirectory: Sendable {
     /// Whether one more id would bring the load above 75 %.
     var isFull: Bool { (count + 1) * 4 > bucketCount * 3 }
 
+    /// Whether as many buckets are in use as there are records; pages from disk that say otherwise are not used.
+    var isPlausible: Bool {
+        var used = 0
+        for index in 0..<bucketCount where Self.bucket(at: index, in: pages).slotPlusOne != 0 { used += 1 }
+        return used == count && used < bucketCount
+    }
+
     // MARK: Finding
 
     /// The first slot for `hash` that `matches` accepts.

@@ -4,7 +4,7 @@ import StorageFormat
 
 // SAFETY: a page is written only by the database actor and only while `isKnownUniquelyReferenced` says that no snapshot
 // shares it (PagedTable.mutablePage); from the moment a second reference exists it is immutable.
-final class IndexPage: @unchecked Sendable {
+@safe final class IndexPage: @unchecked Sendable {
     static let byteCount = FormatLimits.pageByteCount
 
     let bytes: UnsafeMutableRawPointer
@@ -26,6 +26,18 @@ final class IndexPage: @unchecked Sendable {
         unsafe bytes.copyMemory(from: other.bytes, byteCount: Self.byteCount)
         epoch = other.epoch
         activeCount = other.activeCount
+    }
+
+    /// A page read from disk.
+    init(bytes source: UnsafeRawBufferPointer, epoch: UInt64, isRecords: Bool) {
+        unsafe bytes = UnsafeMutableRawPointer.allocate(byteCount: Self.byteCount, alignment: 64)
+        unsafe bytes.copyMemory(from: source.baseAddress!, byteCount: Self.byteCount)
+        self.epoch = epoch
+        guard isRecords else { return }
+        for index in 0..<FormatLimits.recordsPerPage
+        where unsafe bytes.load(fromByteOffset: index * 32, as: RecordEntry.self).isActive {
+            activeCount += 1
+        }
     }
 
     deinit { unsafe bytes.deallocate() }

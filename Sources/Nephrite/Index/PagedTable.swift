@@ -53,7 +53,7 @@ struct PagedTable: Sendable {
 }
 
 // SAFETY: like IndexPage: changed only while uniquely referenced by the one table that the database actor owns.
-private final class ChunkList: @unchecked Sendable {
+@safe private final class ChunkList: @unchecked Sendable {
     fileprivate var chunks: ContiguousArray<PageChunk>
     /// The chunks' address arrays, so that a read follows plain pointers without reference counting.
     fileprivate var addresses: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutableRawPointer>>
@@ -113,7 +113,7 @@ private final class ChunkList: @unchecked Sendable {
 }
 
 // SAFETY: like IndexPage.
-private final class PageChunk: @unchecked Sendable {
+@safe private final class PageChunk: @unchecked Sendable {
     fileprivate var pages: ContiguousArray<IndexPage>
     fileprivate let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
 

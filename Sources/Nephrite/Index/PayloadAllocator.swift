@@ -43,6 +43,16 @@ struct PayloadAllocator: Sendable {
         }
     }
 
+    /// Marks a run as used if all of it is free; false if any of it is not.
+    mutating func claimIfFree(_ start: UInt32, count: Int) -> Bool {
+        var isFree = Int(start) + count <= highWater
+        Self.forEachWord(Int(start), count) { word, mask in
+            isFree = isFree && word < freeBits.count && freeBits[word] & mask == mask
+        }
+        if isFree { claim(start, count: count) }
+        return isFree
+    }
+
     /// The first free run of `count` units, else new units at the end.
     mutating func allocate(_ count: Int) -> UInt32 {
         if freeCount >= count, let start = firstFit(count) {

@@ -13,8 +13,10 @@ struct CheckpointPlan: Sendable {
     let liveCount: Int
     let deletedCount: Int
     let fingerprint: StateFingerprint
-    /// The last commit it holds.
+    /// Everything of the database up to it is in the checkpoint.
     let lsn: UInt64
+    /// The last commit that changed a record.
+    let lastCommitLSN: UInt64
     let payloadHighWater: Int
     let updatedAt: UInt64
     /// The generation it becomes; its parity names the region.
@@ -122,7 +124,7 @@ struct CheckpointWriter {
             createdAt: plan.identity.createdAt, updatedAt: plan.updatedAt,
             recordPageCount: UInt32(plan.records.pages.pageCount),
             directoryPageCount: UInt32(plan.directory.pages.pageCount), pageTableChecksum: pageTableChecksum,
-            payloadUnitCount: UInt64(plan.payloadHighWater), lastCommitLSN: plan.lsn,
+            payloadUnitCount: UInt64(plan.payloadHighWater), lastCommitLSN: plan.lastCommitLSN,
             logSequence: plan.logSequence, previousHeaderChecksum: plan.previousHeaderChecksum,
             extents: plan.layout.extents)
     }

@@ -5,7 +5,7 @@ import StorageIO
 
 extension DatabaseFile {
     /// Whether anything would be lost with the log.
-    var isDirty: Bool { lastCommitLSN > checkpointLSN || hasNewExtents }
+    var isDirty: Bool { max(lastCommitLSN, lastLayoutLSN) > checkpointLSN }
 
     /// Brings everything applied so far into the file (O4). Several callers at once share one checkpoint's worth of work.
     ///
@@ -49,12 +49,12 @@ extension DatabaseFile {
         let region = Int(next % 2)
         let plan = CheckpointPlan(
             identity: identity, dataFile: dataFile, layout: layout, records: records, directory: directory,
-            liveCount: liveCount, deletedCount: deletedCount, fingerprint: fingerprint, lsn: lastCommitLSN,
+            liveCount: liveCount, deletedCount: deletedCount, fingerprint: fingerprint,
+            lsn: max(lastCommitLSN, lastLayoutLSN), lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
             directoryCurrentThrough: directoryRegions[region], epoch: epoch, logSequence: 0)
         epoch += 1
-        hasNewExtents = false
         return plan
     }
 

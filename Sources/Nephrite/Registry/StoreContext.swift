@@ -34,7 +34,7 @@ final class StoreContext: Sendable {
             let commit = StagedCommit(
                 parts: [], administration: records, layoutChange: layoutChange, isDurable: true,
                 continuation: continuation)
-            do {
+            do throws(StoreError) {
                 try log.queue.append(commit)
             } catch {
                 commit.finish(.failure(error))

@@ -16,7 +16,7 @@ extension BatchEncoder {
             var id = rows.id(row)
             let metadata = rows.metadata(row)
             let result: Result<BatchOperation, StoreError> = id.withUTF8 { utf8 in
-                rows.withVector(row, dimension: identity.options.dimension) { vector in
+                unsafe rows.withVector(row, dimension: identity.options.dimension) { vector in
                     let idBytes = UnsafeRawBufferPointer(utf8)
                     do throws(StoreError) {
                         try unsafe check(id: idBytes, vector: vector, metadata: metadata)
@@ -58,7 +58,7 @@ extension BatchEncoder {
         id: UnsafeRawBufferPointer, vector: UnsafeRawBufferPointer, metadata: [UInt8], condition: WriteCondition,
         recordOffset: Int, referenceOffset: Int, to payload: LogBuffer, log: LogBuffer
     ) -> BatchOperation {
-        let length = unsafe id.count + metadata.count
+        let length = id.count + metadata.count
         let unit = FormatLimits.payloadUnitByteCount
         let padded = (length + unit - 1) / unit * unit
         let offset = payload.extend(by: padded)
@@ -72,11 +72,11 @@ extension BatchEncoder {
         let checksum = unsafe CRC32C.checksum(
             UnsafeRawBufferPointer(rebasing: target[..<length]), continuing: CRC32C.checksum(vector))
         let hash = unsafe IDHash.hash(id, key: identity.hashKey)
-        let reference = unsafe StoreReference(
+        let reference = StoreReference(
             slot: 0, payloadUnit: 0, idLength: id.count, metadataLength: metadata.count, contentChecksum: checksum,
             idHash: hash)
         unsafe reference.encode(into: log.mutableBytes(0..<log.count), at: referenceOffset)
-        return unsafe BatchOperation(
+        return BatchOperation(
             kind: .store, idHash: hash, idLength: id.count, payloadLength: length, contentChecksum: checksum,
             recordOffset: recordOffset, referenceOffset: referenceOffset, idOffset: offset, condition: condition)
     }

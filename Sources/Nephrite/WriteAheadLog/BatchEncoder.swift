@@ -89,15 +89,15 @@ struct BatchEncoder {
         id.withUTF8 { utf8 in
             let bytes = UnsafeRawBufferPointer(utf8)
             let hash = unsafe IDHash.hash(bytes, key: identity.hashKey)
-            let offset = unsafe batch.log.appendRecord(
+            let offset = batch.log.appendRecord(
                 .delete, database: identity.number,
                 bodyLength: DeleteBody.encodedByteCount(idLength: bytes.count))
             let bodyOffset = offset + LogRecordHeader.byteCount
-            let reference = unsafe StoreReference(
+            let reference = StoreReference(
                 slot: 0, payloadUnit: 0, idLength: bytes.count, metadataLength: 0, contentChecksum: 0, idHash: hash)
             unsafe DeleteBody.encode(
                 into: batch.log.mutableBytes(bodyOffset..<batch.log.count), reference: reference, id: bytes)
-            unsafe batch.operations.append(
+            batch.operations.append(
                 BatchOperation(
                     kind: .delete, idHash: hash, idLength: bytes.count, payloadLength: 0, contentChecksum: 0,
                     recordOffset: offset, referenceOffset: bodyOffset,
@@ -109,11 +109,11 @@ struct BatchEncoder {
         id: UnsafeRawBufferPointer, vector: UnsafeBufferPointer<Float>, metadata: Metadata
     ) throws(StoreError) {
         func text() -> String { unsafe String(decoding: id, as: UTF8.self) }
-        guard unsafe (1...FormatLimits.idByteCount).contains(id.count) else {
-            throw unsafe .invalidID(byteCount: id.count, id: text(), database: identity.name)
+        guard (1...FormatLimits.idByteCount).contains(id.count) else {
+            throw .invalidID(byteCount: id.count, id: text(), database: identity.name)
         }
-        guard unsafe vector.count == identity.options.dimension else {
-            throw unsafe .dimension(
+        guard vector.count == identity.options.dimension else {
+            throw .dimension(
                 expected: identity.options.dimension, actual: vector.count, id: text(), database: identity.name)
         }
         guard unsafe nephrite_all_finite(vector.baseAddress, vector.count) != 0 else {
@@ -133,7 +133,7 @@ struct BatchEncoder {
             var id = rows.id(row)
             let metadata = rows.metadata(row)
             let result: Result<BatchOperation, StoreError> = id.withUTF8 { utf8 in
-                rows.withVector(row, dimension: identity.options.dimension) { vector in
+                unsafe rows.withVector(row, dimension: identity.options.dimension) { vector in
                     let idBytes = UnsafeRawBufferPointer(utf8)
                     do throws(StoreError) {
                         try unsafe check(id: idBytes, vector: vector, metadata: metadata)
@@ -156,7 +156,7 @@ struct BatchEncoder {
         to log: LogBuffer
     ) -> BatchOperation {
         unsafe metadata.withUnsafeBytes { metadata in
-            let offset = unsafe log.appendRecord(
+            let offset = log.appendRecord(
                 .store, database: identity.number,
                 bodyLength: StoreBody.encodedByteCount(
                     dimension: identity.options.dimension, idLength: id.count, metadataLength: metadata.count))
@@ -169,12 +169,12 @@ struct BatchEncoder {
                     slot: 0, payloadUnit: 0, idLength: id.count, metadataLength: metadata.count,
                     contentChecksum: 0, idHash: hash),
                 vector: vector, id: id, metadata: metadata)
-            let contentEnd = unsafe idOffset + id.count + metadata.count
+            let contentEnd = idOffset + id.count + metadata.count
             let content = unsafe UnsafeRawBufferPointer(
                 rebasing: log.bytes[bodyOffset + StoreReference.byteCount..<contentEnd])
             let checksum = unsafe CRC32C.checksum(content)
             unsafe log.start.storeBytes(of: checksum, toByteOffset: bodyOffset + 16, as: UInt32.self)
-            return unsafe BatchOperation(
+            return BatchOperation(
                 kind: .store, idHash: hash, idLength: id.count, payloadLength: id.count + metadata.count,
                 contentChecksum: checksum, recordOffset: offset, referenceOffset: bodyOffset, idOffset: idOffset,
                 condition: condition)

@@ -14,7 +14,7 @@ final class CommitQueue: Sendable {
         var isEmpty: Bool { commits.isEmpty && notes.isEmpty && syncWaiters.isEmpty }
     }
 
-    private struct State {
+    struct State {
         var batch = Batch()
         var nextLSN: UInt64
         var waitingByteCount = 0

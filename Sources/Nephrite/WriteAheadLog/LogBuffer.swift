@@ -4,7 +4,7 @@ import StorageFormat
 
 // SAFETY: owned by one step of the write path at a time: the encoding caller, then the database actor, then (through the
 // commit queue's mutex) the log task. The bytes are never touched by two of them at once.
-final class LogBuffer: @unchecked Sendable {
+@safe final class LogBuffer: @unchecked Sendable {
     private(set) var start: UnsafeMutableRawPointer
     private(set) var count = 0
     private var capacity: Int

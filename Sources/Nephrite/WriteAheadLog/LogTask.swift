@@ -2,6 +2,7 @@
 /// who wait (O2). It runs on the store's log thread; everything here that blocks, blocks that thread only.
 import StorageFormat
 import StorageIO
+import Synchronization
 
 struct LogTask {
     let log: WriteAheadLog
@@ -140,6 +141,9 @@ struct LogTask {
             states.append(part.advanceLogState(lsn: commit.lsn))
             log.retention.noteCommit(database: part.file.identity.number, lsn: commit.lsn)
         }
+        if let change = commit.layoutChange {
+            log.retention.noteCommit(database: change.file.identity.number, lsn: commit.lsn)
+        }
         if let records = commit.administration {
             var offset = 0
             while offset < records.count {
@@ -170,7 +174,7 @@ struct LogTask {
     private func apply(_ commits: [StagedCommit]) async throws {
         // A layout change comes before every commit that uses it: such a commit is staged after the change is adopted.
         for commit in commits {
-            if let change = commit.layoutChange { await change.file.adopt(change) }
+            if let change = commit.layoutChange { await change.file.adopt(change, lsn: commit.lsn) }
         }
         var order: [DatabaseFile] = []
         var parts: [ObjectIdentifier: [(part: CommitPart, lsn: UInt64)]] = [:]

@@ -21,7 +21,7 @@ struct PendingWrites {
     /// The newest pending operation on an id: its batch's serial and its index.
     func find(_ id: UnsafeRawBufferPointer, hash: UInt64) -> (serial: UInt32, index: Int)? {
         guard used > 0 else { return nil }
-        return bucket(id, hash: hash).map { (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1) }
+        return unsafe bucket(id, hash: hash).map { (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1) }
     }
 
     /// The operation at a place that ``find(_:hash:)`` gave.

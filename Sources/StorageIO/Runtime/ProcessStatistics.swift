@@ -68,3 +68,8 @@ enum SystemFile {
         #endif
     }
 }
+
+extension ProcessStatistics {
+    /// The number of processors this process may run on; 1 if the system does not say.
+    public static var activeProcessorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}

@@ -1,0 +1,46 @@
+/// The handle to a database: callers write, read and search through it; it finds the open file, or has it opened.
+import StorageFormat
+
+/// A database of a running store. Handles are cheap, and stay valid until the database is dropped or the store closes.
+public final class VectorDatabase: Sendable {
+    let cell: DatabaseCell
+    let store: RunningStore
+
+    init(cell: DatabaseCell, store: RunningStore) {
+        self.cell = cell
+        self.store = store
+    }
+
+    /// The database's name.
+    public var name: String { cell.name }
+
+    /// What it was created with.
+    public var options: DatabaseOptions { cell.options }
+
+    /// Runs `body` with the open file, which stays open meanwhile.
+    func withFile<R>(_ body: (DatabaseFile) async throws -> R) async throws -> R {
+        let file: DatabaseFile
+        if let open = cell.pin() {
+            file = open
+        } else {
+            file = try await store.registry.pinned(cell)
+        }
+        defer { cell.unpin() }
+        return try await body(file)
+    }
+
+    /// The state as of the newest commit, to read from without waiting.
+    ///
+    /// Holding a snapshot keeps the space of records deleted since then from being used again, and the database's file
+    /// from being closed to make room for another.
+    public func snapshot() async throws -> DatabaseSnapshot {
+        if let snapshot = cell.currentSnapshot() { return snapshot }
+        return try await withFile { file in
+            if let snapshot = cell.currentSnapshot() { return snapshot }
+            return await file.makeSnapshot()
+        }
+    }
+
+    /// Makes everything acknowledged so far survive a loss of power.
+    public func flush() async throws { try await store.context.log.queue.synchronize() }
+}

@@ -1,0 +1,70 @@
+/// The task that checkpoints: woken when the log has grown past its limit and at intervals, it brings dirty databases up
+/// to date and deletes the log segments that no database needs any more.
+import StorageIO
+
+struct Checkpointer: Sendable {
+    let context: StoreContext
+    let registry: StoreRegistry
+
+    /// Serves wake-ups until cancelled.
+    func run() async {
+        for await _ in context.log.checkpointWakeups { await checkpointDirty() }
+    }
+
+    /// Wakes the checkpointer at intervals until cancelled.
+    func runTimer() async {
+        let interval = max(context.configuration.checkpointInterval.nanoseconds, 1_000_000)
+        while (try? await context.configuration.environment.clock.sleep(nanoseconds: interval)) != nil {
+            context.log.requestCheckpoint()
+        }
+    }
+
+    /// Checkpoints every open database that is dirty, then lets go of the log behind them.
+    ///
+    /// A database that cannot be checkpointed keeps its log; the others go on.
+    func checkpointDirty() async {
+        context.log.retention.resetBytes()
+        for cell in await registry.openCells() { try? await checkpoint(cell, force: false) }
+        // What is idle since its last checkpoint holds the log back until its previous generation has caught up.
+        if context.log.retention.sealedCount > 0 {
+            for number in context.log.retention.databasesHoldingBack {
+                guard let cell = await registry.allCells().first(where: { $0.number == number }) else { continue }
+                try? await checkpoint(cell, force: true)
+            }
+        }
+        await deleteSegments()
+    }
+
+    private func checkpoint(_ cell: DatabaseCell, force: Bool) async throws {
+        if let file = cell.pin() {
+            defer { cell.unpin() }
+            try await file.checkpoint(force: force)
+        } else if force {
+            let file = try await registry.pinned(cell)
+            defer { cell.unpin() }
+            try await file.checkpoint(force: true)
+        }
+    }
+
+    /// Deletes segments that nothing needs, oldest first.
+    func deleteSegments() async {
+        guard context.log.queue.failure == nil else { return }
+        let segments = context.log.retention.takeDeletable()
+        guard !segments.isEmpty else { return }
+        let log = context.log
+        await context.io.run {
+            for segment in segments { try? log.fileSystem.unlink(SegmentWriter.path(segment.sequence)) }
+            try? log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
+            log.replenishReserve()
+        }
+    }
+
+    /// At shutdown: everything dirty, twice where the log would otherwise be needed for a lost header.
+    func checkpointAll() async throws {
+        for cell in await registry.openCells() {
+            guard let file = cell.pinForClosing() else { continue }
+            defer { cell.unpin() }
+            try await file.checkpoint()
+        }
+    }
+}

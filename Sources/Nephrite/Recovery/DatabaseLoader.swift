@@ -1,0 +1,297 @@
+/// Reads a database file into memory: header, page table, index pages, each checked before it is believed. The registry
+/// opens databases with it, recovery loads those that the log has more to say about.
+import StorageFormat
+import StorageIO
+
+struct DatabaseLoader {
+    let entry: CatalogueEntry
+    let fileSystem: any FileSystem
+    let reservation: Int
+    /// Whether an older generation will do because the log holds everything since; only recovery may say so.
+    let acceptsOlderGeneration: Bool
+
+    private var path: StoragePath { StoragePath(entry.name, DatabaseIdentity.dataFileName) }
+    private var location: String { path.description }
+
+    func load() throws(StoreError) -> LoadedDatabase {
+        do {
+            let file = try fileSystem.open(path, .readWrite)
+            do throws(StoreError) {
+                return try load(file)
+            } catch {
+                try? file.close()
+                throw error
+            }
+        } catch let error as FileSystemError {
+            if error.isNotFound {
+                throw .corruption("The data file of a database in the catalogue is missing.", database: entry.name, path: location)
+            }
+            throw StoreError(error, database: entry.name)
+        } catch {
+            throw .wrapping(error, database: entry.name)
+        }
+    }
+
+    /// Wraps a file system call so that its error names the database.
+    private func io<R>(_ body: () throws(FileSystemError) -> R) throws(StoreError) -> R {
+        do {
+            return try body()
+        } catch {
+            throw StoreError(error, database: entry.name)
+        }
+    }
+
+    private func damaged(_ message: String, offset: UInt64? = nil) -> StoreError {
+        .corruption(message, database: entry.name, path: location, offset: offset)
+    }
+
+    private func load(_ file: any StorageFile) throws(StoreError) -> LoadedDatabase {
+        let (header, otherIsLost) = try readHeader(file)
+        let options = DatabaseOptions(
+            dimension: entry.dimension, metric: DistanceMetric(entry.metric),
+            durability: Durability(entry.durability))
+        let identity = DatabaseIdentity(
+            number: entry.number, name: entry.name, options: options, uuid: entry.uuid,
+            incarnation: header.incarnation, hashKey: header.idHashKey,
+            salt: ChecksumSalt(uuid: entry.uuid, incarnation: header.incarnation), createdAt: header.createdAt,
+            stride: vectorStride(dimension: entry.dimension))
+        let layout = FileLayout(extents: header.extents)
+        let region = Int(header.generation % 2)
+        let table = try readPageTable(file, header, layout.pageTable[region], identity.salt, region)
+        let recordPages = try readPages(
+            file, count: Int(header.recordPageCount), area: layout.recordTable[region], kind: .recordPage,
+            checksums: table[..<Int(header.recordPageCount)], salt: identity.salt)
+        let records = RecordTable(pages: recordPages, slotCount: Int(header.slotCount))
+        let state = try checkRecords(records, header, layout, identity)
+        let (directory, isOnDisk) = try loadDirectory(file, header, layout, table, identity, records)
+        let mapping = try io { () throws(FileSystemError) in
+            try DataMapping.map(layout, of: file, on: fileSystem, reservation: reservation)
+        }
+        return LoadedDatabase(
+            identity: identity,
+            dataFile: DataFile(file: file, fileSystem: fileSystem, stride: identity.stride), layout: layout,
+            mapping: mapping, records: records, directory: directory, liveCount: Int(header.vectorCount),
+            deletedCount: Int(header.deletedCount), fingerprint: header.fingerprint,
+            lastCommitLSN: header.lastCommitLSN, slots: state.slots, payload: state.payload,
+            updatedAt: header.updatedAt, directoryIsOnDisk: isOnDisk, generation: header.generation,
+            checkpointLSN: header.checkpointLSN, headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost)
+    }
+
+    // MARK: Header
+
+    private func readHeader(_ file: any StorageFile) throws(StoreError) -> (FileHeader, otherIsLost: Bool) {
+        let size = try io { () throws(FileSystemError) in try file.size() }
+        let bytes = try io { () throws(FileSystemError) in
+            try file.readBytes(count: FileHeader.pageCount * FileHeader.byteCount, at: 0)
+        }
+        do {
+            let found = try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+                try unsafe FileHeader.newest(pages: bytes, fileSize: size)
+            }
+            // If both copies of the other generation are damaged, it may have been the newer one.
+            let other = FileHeader.firstPage(generation: found.header.generation + 1)
+            let otherIsLost = found.damagedPages.contains(other) && found.damagedPages.contains(other + 1)
+            if otherIsLost, !acceptsOlderGeneration {
+                throw damaged("Both copies of one generation of the header are damaged; it may be the newer one.")
+            }
+            guard found.header.uuid == entry.uuid else {
+                throw damaged("The file belongs to another database than the catalogue says.")
+            }
+            guard found.header.dimension == entry.dimension, found.header.metric == entry.metric else {
+                throw damaged("The file's dimension or metric is not what the catalogue says.")
+            }
+            return (found.header, otherIsLost)
+        } catch let error as FormatError {
+            throw StoreError(error, path: location, database: entry.name)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .wrapping(error)
+        }
+    }
+
+    // MARK: Pages
+
+    private func readPageTable(
+        _ file: any StorageFile, _ header: FileHeader, _ area: AreaMap, _ salt: ChecksumSalt, _ region: Int
+    ) throws(StoreError) -> [PageTableEntry] {
+        let count = Int(header.recordPageCount) + Int(header.directoryPageCount)
+        let byteCount = count * PageTableEntry.byteCount
+        guard UInt64(byteCount) <= area.byteCount else { throw damaged("The page table is larger than its region.") }
+        let bytes = try readArea(file, area, byteCount: byteCount)
+        let seed = salt.seed(.pageTable, position: UInt64(region))
+        let checksum = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum($0, continuing: seed) }
+        guard checksum == header.pageTableChecksum else {
+            throw damaged("The page table's checksum does not match.", offset: area.pieces.first?.fileOffset)
+        }
+        return unsafe bytes.withUnsafeBytes { bytes in
+            (0..<count).map { unsafe bytes.loadUnaligned(fromByteOffset: $0 * 8, as: PageTableEntry.self) }
+        }
+    }
+
+    private func readArea(_ file: any StorageFile, _ area: AreaMap, byteCount: Int) throws(StoreError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(byteCount)
+        try area.forEachPart(offset: 0, byteCount: UInt64(byteCount)) { (offset, length) throws(StoreError) in
+            bytes += try io { () throws(FileSystemError) in try file.readBytes(count: Int(length), at: offset) }
+        }
+        guard bytes.count == byteCount else { throw damaged("The file ends before its index does.") }
+        return bytes
+    }
+
+    private func readPages(
+        _ file: any StorageFile, count: Int, area: AreaMap, kind: ChecksumSalt.Kind,
+        checksums: ArraySlice<PageTableEntry>, salt: ChecksumSalt
+    ) throws(StoreError) -> PagedTable {
+        var table = PagedTable(epoch: LoadedDatabase.epoch)
+        guard UInt64(count * IndexPage.byteCount) <= area.byteCount else {
+            throw damaged("The index is larger than its region.")
+        }
+        let scratch = AlignedBuffer(byteCount: 1 << 20, alignment: 4_096)
+        var index = 0
+        try area.forEachPart(offset: 0, byteCount: UInt64(count * IndexPage.byteCount)) {
+            (offset, length) throws(StoreError) in
+            var done: UInt64 = 0
+            while done < length {
+                let part = Int(min(length - done, 1 << 20))
+                let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<part])
+                let read = try io { () throws(FileSystemError) in
+                    try unsafe file.readFully(into: buffer, at: offset + done)
+                }
+                guard read == part else { throw damaged("The file ends before its index does.") }
+                for position in stride(from: 0, to: part, by: IndexPage.byteCount) {
+                    let bytes = unsafe UnsafeRawBufferPointer(
+                        rebasing: buffer[position..<position + IndexPage.byteCount])
+                    let seed = salt.seed(kind, position: UInt64(index))
+                    guard unsafe CRC32C.checksum(bytes, continuing: seed)
+                        == checksums[checksums.startIndex + index].checksum
+                    else {
+                        throw damaged(
+                            "Index page \(index) (\(kind)) does not match its checksum.",
+                            offset: offset + done + UInt64(position))
+                    }
+                    unsafe table.append(IndexPage(bytes: bytes, epoch: LoadedDatabase.epoch, isRecords: kind == .recordPage))
+                    index += 1
+                }
+                done += UInt64(part)
+            }
+        }
+        return table
+    }
+
+    // MARK: What the pages say
+
+    /// Checks every entry against the file's bounds and the header's sums, and derives the free space.
+    private func checkRecords(
+        _ records: RecordTable, _ header: FileHeader, _ layout: FileLayout, _ identity: DatabaseIdentity
+    ) throws(StoreError) -> (slots: SlotAllocator, payload: PayloadAllocator) {
+        let highWater = Int(header.payloadUnitCount)
+        guard records.slotCount <= layout.slotCapacity(stride: identity.stride),
+            highWater <= layout.payloadUnitCapacity
+        else { throw damaged("The file's areas are smaller than its header says.") }
+        var fingerprint = StateFingerprint.empty
+        var live = 0
+        var slots = SlotAllocator(highWater: records.slotCount)
+        var payload = PayloadAllocator(highWater: highWater)
+        if highWater > 0 { payload.release(0, count: highWater) }
+        var nextSlot = 0
+        try records.forEachActive { (slot, entry) throws(StoreError) in
+            let units = entry.payloadUnitCount
+            guard slot < records.slotCount, (1...FormatLimits.idByteCount).contains(Int(entry.idLength)),
+                Int(entry.idLength) <= entry.payloadLength, Int(entry.payloadUnit) + units <= highWater,
+                payload.claimIfFree(entry.payloadUnit, count: units)
+            else { throw damaged("The record table's entry of slot \(slot) contradicts the file.") }
+            for free in nextSlot..<slot { slots.release(UInt32(free)) }
+            nextSlot = slot + 1
+            live += 1
+            fingerprint.insert(
+                idHash: entry.idHash, lsn: entry.lsn,
+                contentChecksum: identity.tag(contentChecksum: entry.tag, slot: UInt32(slot)))
+        }
+        for free in nextSlot..<max(nextSlot, records.slotCount) { slots.release(UInt32(free)) }
+        guard live == Int(header.vectorCount), fingerprint == header.fingerprint else {
+            throw damaged("The record table is not the one the header describes: count or fingerprint differ.")
+        }
+        return (slots, payload)
+    }
+
+    /// The directory as it was written, or, since it can be derived, rebuilt from the record table.
+    private func loadDirectory(
+        _ file: any StorageFile, _ header: FileHeader, _ layout: FileLayout, _ table: [PageTableEntry],
+        _ identity: DatabaseIdentity, _ records: RecordTable
+    ) throws(StoreError) -> (IDDirectory, isOnDisk: Bool) {
+        if header.directoryIsValid {
+            do throws(StoreError) {
+                let pages = try readPages(
+                    file, count: Int(header.directoryPageCount), area: layout.directory[Int(header.generation % 2)],
+                    kind: .directoryPage, checksums: table[Int(header.recordPageCount)...], salt: identity.salt)
+                let directory = IDDirectory(
+                    pages: pages, bucketCount: Int(header.directoryBucketCount), count: Int(header.vectorCount))
+                if directory.isPlausible { return (directory, true) }
+            } catch {
+                guard error.code == .corruption else { throw error }
+            }
+        }
+        return (Self.rebuildDirectory(records, liveCount: Int(header.vectorCount), layout: layout), false)
+    }
+
+    static func rebuildDirectory(_ records: RecordTable, liveCount: Int, layout: FileLayout) -> IDDirectory {
+        var buckets = IDDirectory.minimumBucketCount
+        while liveCount * 4 > buckets * 3, buckets * 2 <= layout.bucketCapacity { buckets *= 2 }
+        var directory = IDDirectory(bucketCount: buckets, epoch: LoadedDatabase.epoch)
+        records.forEachActive { slot, entry in
+            directory.insert(
+                hash: entry.idHash, slot: UInt32(slot), epoch: LoadedDatabase.epoch, mayGrow: false,
+                isLive: { _, _ in true })
+        }
+        return directory
+    }
+}
+
+extension StorageFile {
+    /// Up to `count` bytes at an offset; fewer at the end of the file.
+    func readBytes(count: Int, at offset: UInt64) throws(FileSystemError) -> [UInt8] {
+        var failure: FileSystemError?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, done in
+            do throws(FileSystemError) {
+                done = try unsafe readFully(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+}
+
+extension [UInt8] {
+    /// `withUnsafeBytes` that keeps the type of what is thrown.
+    func withUnsafeBytesTyped<R, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        let result: Result<R, Failure> = unsafe withUnsafeBytes { bytes in
+            do throws(Failure) {
+                return .success(try unsafe body(bytes))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}
+
+extension Durability {
+    var format: FormatDurability {
+        switch self {
+        case .durable: .durable
+        case .relaxed(let interval): .relaxed(nanoseconds: interval.nanoseconds)
+        }
+    }
+
+    init(_ format: FormatDurability) {
+        switch format {
+        case .durable: self = .durable
+        case .relaxed(let nanoseconds): self = .relaxed(every: .nanoseconds(Int64(clamping: nanoseconds)))
+        }
+    }
+}

@@ -1,0 +1,220 @@
+/// Reads the log as a crash or a shutdown left it: which commits are whole, where the log ends, and whether it ends there
+/// because the last write was torn or because something that was on disk is damaged (O7). Recovery replays what it finds.
+import StorageFormat
+import StorageIO
+
+/// Where a whole commit lies.
+struct CommitLocation: Sendable {
+    let segment: Int
+    /// The commit's records, its commit record last.
+    let range: Range<Int>
+    let lsn: UInt64
+}
+
+/// A segment in memory: mapped, after every byte of it was read once so that a bad sector is an error and no signal.
+// SAFETY: read-only memory that lives as long as the address space.
+struct LoadedSegment: @unchecked Sendable {
+    let header: SegmentHeader
+    let file: any StorageFile
+    let space: any AddressSpace
+    let byteCount: Int
+    /// The end of the last whole commit or note.
+    var acceptedEnd = SegmentHeader.recordsOffset
+    var lastLSN: UInt64
+    var lastChecksum: UInt32
+
+    var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: space.baseAddress, count: byteCount) }
+}
+
+struct LogScan {
+    let fileSystem: any FileSystem
+    let storeUUID: StorageUUID
+
+    /// What the log holds.
+    struct Outcome {
+        var segments: [LoadedSegment] = []
+        /// All whole commits, in LSN order.
+        var commits: [CommitLocation] = []
+        /// Sequences of files that are of no use any more: unfinished segments and those that a recovery replaced.
+        var obsolete: [UInt64] = []
+        /// The highest sequence of any segment file.
+        var highestSequence: UInt64 = 0
+        /// Bytes after the last whole commit that were cut as a torn tail.
+        var tornByteCount = 0
+
+        var lastLSN: UInt64 { segments.last.map(\.lastLSN) ?? 0 }
+        var firstLSN: UInt64? { segments.first.map(\.header.firstLSN) }
+    }
+
+    /// Reads and classifies all segments.
+    ///
+    /// - Throws: `corruption` when something is missing that later bytes prove to have been on disk.
+    func run(sequences: [UInt64]) throws(StoreError) -> Outcome {
+        var outcome = Outcome()
+        outcome.highestSequence = sequences.max() ?? 0
+        for (index, sequence) in sequences.enumerated() {
+            guard let segment = try load(sequence, isLast: index == sequences.count - 1) else {
+                outcome.obsolete.append(sequence)
+                continue
+            }
+            if segment.header.replacesPrevious {
+                // A recovery copied what came after its predecessor into it.
+                let kept = segment.header.hasPrevious ? segment.header.previousSequence : 0
+                while let replaced = outcome.segments.last, replaced.header.sequence > kept {
+                    outcome.segments.removeLast()
+                    outcome.obsolete.append(replaced.header.sequence)
+                }
+            }
+            outcome.segments.append(segment)
+        }
+        for index in outcome.segments.indices {
+            try scan(index, in: &outcome)
+        }
+        return outcome
+    }
+
+    // MARK: Loading
+
+    private func path(_ sequence: UInt64) -> String { SegmentWriter.path(sequence).description }
+
+    private func load(_ sequence: UInt64, isLast: Bool) throws(StoreError) -> LoadedSegment? {
+        do {
+            let file = try fileSystem.open(SegmentWriter.path(sequence), .read)
+            let size = Int(try file.size())
+            let first = try file.readBytes(count: min(size, SegmentHeader.recordsOffset), at: 0)
+            let header: SegmentHeader
+            do throws(FormatError) {
+                header = try unsafe first.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+                    try unsafe SegmentHeader.decode(bytes)
+                }
+            } catch {
+                // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
+                if isLast, case .newerVersion = error.kind {} else if isLast, try isUnused(file, size: size) {
+                    try file.close()
+                    return nil
+                }
+                throw StoreError(error, path: path(sequence))
+            }
+            guard header.storeUUID == storeUUID, header.sequence == sequence else {
+                throw StoreError.corruption("The log segment belongs to another store or place.", path: path(sequence))
+            }
+            let byteCount = min(size, Int(clamping: header.byteCount))
+            try prefault(file, byteCount: byteCount)
+            let granularity = StorageGranularity.byteCount
+            let mapped = (byteCount + granularity - 1) / granularity * granularity
+            let space = try fileSystem.reserveAddressSpace(byteCount: mapped)
+            try file.map(offset: 0, length: byteCount, into: space, at: 0)
+            return LoadedSegment(
+                header: header, file: file, space: space, byteCount: byteCount, lastLSN: header.firstLSN &- 1,
+                lastChecksum: header.saltSeed)
+        } catch {
+            throw .wrapping(error)
+        }
+    }
+
+    private func prefault(_ file: any StorageFile, byteCount: Int) throws(FileSystemError) {
+        let scratch = AlignedBuffer(byteCount: 1 << 20, alignment: 4_096)
+        var offset = 0
+        while offset < byteCount {
+            let part = min(byteCount - offset, scratch.byteCount)
+            let read = try unsafe file.readFully(
+                into: UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<part]), at: UInt64(offset))
+            if read == 0 { break }
+            offset += read
+        }
+    }
+
+    private func isUnused(_ file: any StorageFile, size: Int) throws(FileSystemError) -> Bool {
+        var offset = SegmentHeader.recordsOffset
+        while offset < size {
+            let bytes = try file.readBytes(count: min(1 << 20, size - offset), at: UInt64(offset))
+            if bytes.isEmpty { break }
+            if bytes.contains(where: { $0 != 0 }) { return false }
+            offset += bytes.count
+        }
+        return true
+    }
+
+    // MARK: Scanning
+
+    private func scan(_ index: Int, in outcome: inout Outcome) throws(StoreError) {
+        var segment = outcome.segments[index]
+        let bytes = unsafe segment.bytes
+        var position = SegmentHeader.recordsOffset
+        var chain = segment.header.saltSeed
+        var groupStart: Int?
+        var groupLSN: UInt64 = 0
+        var hash: UInt64 = 0
+        scanning: while case .record(let header, let body, let next) = unsafe LogCodec.read(
+            bytes, at: position, saltSeed: segment.header.saltSeed)
+        {
+            guard header.previousChecksum == chain else { break }
+            let record = unsafe UnsafeRawBufferPointer(rebasing: bytes[position..<next])
+            switch header.type {
+            case .syncMarker, .checkpoint:
+                guard groupStart == nil else { break scanning }
+                segment.acceptedEnd = next
+                segment.lastChecksum = header.checksum
+            case .commit:
+                guard groupStart == nil || header.lsn == groupLSN, header.lsn > segment.lastLSN,
+                    let commit = unsafe try? CommitBody.decode(UnsafeRawBufferPointer(rebasing: bytes[body])),
+                    commit.batchHash == hash
+                else { break scanning }
+                outcome.commits.append(
+                    CommitLocation(segment: index, range: (groupStart ?? position)..<next, lsn: header.lsn))
+                segment.lastLSN = header.lsn
+                segment.acceptedEnd = next
+                segment.lastChecksum = header.checksum
+                groupStart = nil
+                hash = 0
+            default:
+                if groupStart == nil {
+                    groupStart = position
+                    groupLSN = header.lsn
+                    hash = 0
+                }
+                guard header.lsn == groupLSN else { break scanning }
+                hash = unsafe CommitBody.hash(record, continuing: hash)
+            }
+            chain = header.checksum
+            position = next
+        }
+        try classifyEnd(of: segment, at: position, isLast: index == outcome.segments.count - 1, outcome)
+        if index == outcome.segments.count - 1 {
+            outcome.tornByteCount = position - segment.acceptedEnd
+        }
+        outcome.segments[index] = segment
+    }
+
+    /// Decides whether a segment ends where reading stopped, or whether something is missing there.
+    private func classifyEnd(
+        of segment: LoadedSegment, at position: Int, isLast: Bool, _ outcome: Outcome
+    ) throws(StoreError) {
+        let bytes = unsafe segment.bytes
+        func corrupt(_ why: String) -> StoreError {
+            .corruption(
+                "The log is damaged after commit \(segment.lastLSN): \(why)", path: path(segment.header.sequence),
+                offset: UInt64(position))
+        }
+        if !isLast {
+            guard
+                let next = outcome.segments.first(where: { $0.header.sequence > segment.header.sequence })?.header,
+                next.previousSequence == segment.header.sequence
+            else { throw corrupt("a segment between it and the next one is missing.") }
+            guard segment.acceptedEnd == Int(clamping: next.previousByteCount),
+                segment.lastLSN == next.previousLastLSN, segment.lastChecksum == next.previousLastChecksum
+            else { throw corrupt("the next segment knows of records that cannot be read.") }
+            return
+        }
+        // A record behind the end that says it was written after a later commit was synced proves a loss.
+        var search = position + LogRecordHeader.alignment
+        while let (found, header) = unsafe LogCodec.nextValid(
+            bytes, from: search, saltSeed: segment.header.saltSeed)
+        {
+            if header.syncedUpTo > segment.lastLSN {
+                throw corrupt("a later record says that commit \(header.syncedUpTo) was on disk.")
+            }
+            search = found + LogRecordHeader.alignment
+        }
+    }
+}

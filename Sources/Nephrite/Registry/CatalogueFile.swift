@@ -1,0 +1,61 @@
+/// The file `CATALOG` on disk: read at open, replaced as a whole at each change (O1). The registry and recovery use it.
+import StorageFormat
+import StorageIO
+
+struct CatalogueFile {
+    static let path = StoragePath("CATALOG")
+    private static let temporaryPath = StoragePath("CATALOG.tmp")
+
+    let fileSystem: any FileSystem
+
+    /// The catalogue, or nil if the directory has none.
+    func read() throws(StoreError) -> Catalogue? {
+        let bytes: [UInt8]
+        do throws(FileSystemError) {
+            let file = try fileSystem.open(Self.path, .read)
+            let size = try file.size()
+            guard size <= 1 << 30 else {
+                throw FileSystemError(code: FileSystemError.noProgressCode, call: .read, path: "CATALOG")
+            }
+            bytes = try file.readBytes(count: Int(size), at: 0)
+            try file.close()
+        } catch {
+            if error.isNotFound { return nil }
+            throw StoreError(error)
+        }
+        do throws(FormatError) {
+            return try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+                try unsafe Catalogue.decodeFile(bytes).0
+            }
+        } catch {
+            throw StoreError(error, path: "CATALOG")
+        }
+    }
+
+    /// Replaces the catalogue: written beside, synced, renamed, the directory synced.
+    func write(_ catalogue: Catalogue) throws(FileSystemError) {
+        let bytes = catalogue.encodeFile()
+        do {
+            try fileSystem.unlink(Self.temporaryPath)
+        } catch where error.isNotFound {}
+        let file = try fileSystem.open(Self.temporaryPath, .createNew)
+        do {
+            let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
+                do throws(FileSystemError) {
+                    return .success(try unsafe file.writeFully([buffer], at: 0))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            try result.get()
+            try file.synchronize()
+            try file.close()
+            try fileSystem.rename(Self.temporaryPath, to: Self.path)
+        } catch {
+            try? file.close()
+            try? fileSystem.unlink(Self.temporaryPath)
+            throw error
+        }
+        try fileSystem.synchronizeDirectory(.root)
+    }
+}

@@ -1,0 +1,96 @@
+/// A database's directory: built beside and renamed into place when a database is created, renamed to the trash and
+/// emptied when it is dropped (O1). The registry calls it on I/O threads, recovery to finish what a crash interrupted.
+import StorageFormat
+import StorageIO
+
+struct DatabaseDirectory {
+    static let trashPrefix = ".trash-"
+    static let creatingPrefix = ".creating-"
+
+    let fileSystem: any FileSystem
+
+    /// Creates the directory and data file of a new database, durably, under its name.
+    func create(_ entry: CatalogueEntry, hashKey: IDHashKey, incarnation: UInt64) throws(FileSystemError) {
+        let building = Self.creatingPrefix + String(entry.number)
+        try removeIfThere(building)
+        try fileSystem.createDirectory(StoragePath(building))
+        do {
+            let file = try fileSystem.open(StoragePath(building, DatabaseIdentity.dataFileName), .createNew)
+            try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
+            let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
+            let first = FileHeader.firstPage(generation: header.generation)
+            let bytes = header.encode(pageIndex: first) + header.encode(pageIndex: first + 1)
+            let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
+                do throws(FileSystemError) {
+                    return .success(try unsafe file.writeFully([buffer], at: UInt64(first * FileHeader.byteCount)))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            try result.get()
+            try file.synchronize()
+            try file.close()
+            try fileSystem.synchronizeDirectory(StoragePath(building))
+            try fileSystem.rename(StoragePath(building), to: StoragePath(entry.name))
+        } catch {
+            try? removeIfThere(building)
+            throw error
+        }
+        try fileSystem.synchronizeDirectory(.root)
+    }
+
+    /// The header of an empty database: no extents, the directory derived.
+    private static func firstHeader(_ entry: CatalogueEntry, hashKey: IDHashKey, incarnation: UInt64) -> FileHeader {
+        let salt = ChecksumSalt(uuid: entry.uuid, incarnation: incarnation)
+        return FileHeader(
+            dimension: entry.dimension, metric: entry.metric, flags: [], vectorCount: 0, deletedCount: 0,
+            indexOffset: 0, dataOffset: 0, generation: 1, checkpointLSN: 0, uuid: entry.uuid,
+            incarnation: incarnation, idHashKey: hashKey, fingerprint: .empty, slotCount: 0,
+            directoryBucketCount: UInt64(FormatLimits.bucketsPerPage), createdAt: entry.createdAt,
+            updatedAt: entry.createdAt, recordPageCount: 0, directoryPageCount: 0,
+            pageTableChecksum: salt.seed(.pageTable, position: 1), payloadUnitCount: 0, lastCommitLSN: 0,
+            logSequence: 0, previousHeaderChecksum: 0, extents: [])
+    }
+
+    /// Moves a dropped database's directory out of sight, durably.
+    func moveToTrash(name: String, number: UInt32) throws(FileSystemError) {
+        let trash = Self.trashPrefix + String(number)
+        try removeIfThere(trash)
+        do {
+            try fileSystem.rename(StoragePath(name), to: StoragePath(trash))
+        } catch where error.isNotFound {
+            return
+        }
+        try fileSystem.synchronizeDirectory(.root)
+    }
+
+    /// Removes what lies in the trash of a database.
+    func emptyTrash(number: UInt32) throws(FileSystemError) { try removeIfThere(Self.trashPrefix + String(number)) }
+
+    /// Removes a directory of ours with its files; it is no error if it is not there.
+    func removeIfThere(_ name: String) throws(FileSystemError) {
+        let entries: [DirectoryEntry]
+        do {
+            entries = try fileSystem.list(StoragePath(name))
+        } catch where error.isNotFound {
+            return
+        }
+        for entry in entries { try fileSystem.unlink(StoragePath(name, entry.name)) }
+        try fileSystem.removeDirectory(StoragePath(name))
+    }
+
+    /// Whether a directory that no catalogue entry claims holds nothing but a database that was never used.
+    func isUnused(_ name: String) -> Bool {
+        guard let file = try? fileSystem.open(StoragePath(name, DatabaseIdentity.dataFileName), .read) else {
+            return (try? fileSystem.list(StoragePath(name)))?.isEmpty ?? false
+        }
+        defer { try? file.close() }
+        guard let size = try? file.size(),
+            let bytes = try? file.readBytes(count: FileHeader.pageCount * FileHeader.byteCount, at: 0),
+            let found = try? unsafe bytes.withUnsafeBytesTyped({ (bytes) throws(FormatError) in
+                try unsafe FileHeader.newest(pages: bytes, fileSize: size)
+            })
+        else { return false }
+        return found.header.generation == 1 && found.header.vectorCount == 0 && found.header.extents.isEmpty
+    }
+}

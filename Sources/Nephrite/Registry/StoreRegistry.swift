@@ -1,0 +1,321 @@
+/// The actor that knows which databases there are and which of their files are open: it creates, lists and drops, opens
+/// files on first use, and closes the least recently used when too many are open.
+import StorageFormat
+import Synchronization
+import StorageIO
+
+actor StoreRegistry {
+    nonisolated let context: StoreContext
+    private var catalogue: Catalogue
+    private var cells: [UInt32: DatabaseCell] = [:]
+    private var numbers: [String: UInt32] = [:]
+    /// Databases whose file is being opened or closed right now.
+    private var inTransition: Set<UInt32> = []
+    private var openNumbers: Set<UInt32> = []
+    private var isChangingCatalogue = false
+    private var waiters: [CheckedContinuation<Void, Never>] = []
+    private(set) var isClosing = false
+
+    init(context: StoreContext, catalogue: Catalogue) {
+        self.context = context
+        self.catalogue = catalogue
+        for entry in catalogue.entries {
+            cells[entry.number] = DatabaseCell(entry)
+            numbers[entry.name] = entry.number
+        }
+    }
+
+    private func waitForChange() async { await withCheckedContinuation { waiters.append($0) } }
+
+    private func wakeWaiters() {
+        let woken = waiters
+        waiters = []
+        for waiter in woken { waiter.resume() }
+    }
+
+    // MARK: Names
+
+    func cell(named name: String) throws(StoreError) -> DatabaseCell {
+        if isClosing { throw .closed(context.path) }
+        guard let number = numbers[name], let cell = cells[number] else { throw .noDatabase(name) }
+        return cell
+    }
+
+    func descriptions() -> [DatabaseDescription] { catalogue.entries.compactMap { cells[$0.number]?.description } }
+
+    var openFileCount: Int { openNumbers.count }
+
+    /// The cells of databases whose files are open, in the order of their numbers.
+    func openCells() -> [DatabaseCell] { openNumbers.sorted().compactMap { cells[$0] } }
+
+    func allCells() -> [DatabaseCell] { cells.keys.sorted().compactMap { cells[$0] } }
+
+    // MARK: Opening and closing
+
+    /// The open file of a database, pinned: the caller calls `unpin()` on the cell when done.
+    ///
+    /// Callers that arrive while a file is being opened wait for that one open.
+    func pinned(_ cell: DatabaseCell) async throws -> DatabaseFile {
+        let started = context.configuration.environment.clock.monotonicNanoseconds()
+        while true {
+            try check(cell)
+            if let file = cell.pin() {
+                cell.noteUse(context.useClock.load(ordering: .relaxed))
+                return file
+            }
+            if inTransition.contains(cell.number) {
+                await waitForChange()
+                continue
+            }
+            inTransition.insert(cell.number)
+            defer {
+                inTransition.remove(cell.number)
+                wakeWaiters()
+            }
+            try await makeRoom(since: started)
+            try check(cell)
+            try await open(cell)
+        }
+    }
+
+    private func check(_ cell: DatabaseCell) throws(StoreError) {
+        switch cell.availability {
+        case .available: if isClosing { throw .closed(context.path) }
+        case .dropped: throw .noDatabase(cell.name)
+        case .storeClosed: throw .closed(context.path)
+        }
+    }
+
+    private func open(_ cell: DatabaseCell) async throws {
+        guard let entry = catalogue.entries.first(where: { $0.number == cell.number }) else {
+            throw StoreError.noDatabase(cell.name)
+        }
+        let loader = DatabaseLoader(
+            entry: entry, fileSystem: context.fileSystem, reservation: context.configuration.addressSpaceReservation,
+            acceptsOlderGeneration: false)
+        // Counted as open from here on, so that several opens at once do not exceed the limit together.
+        openNumbers.insert(cell.number)
+        do {
+            let loaded = try await context.io.throwing { () throws(StoreError) in try loader.load() }
+            let file = DatabaseFile(loaded, cell: cell, context: context)
+            context.log.retention.noteOpened(database: cell.number, checkpointLSN: loaded.checkpointLSN)
+            cell.open(file, snapshot: await file.makeSnapshot())
+        } catch {
+            openNumbers.remove(cell.number)
+            throw error
+        }
+        cell.noteUse(context.useClock.wrappingAdd(1, ordering: .relaxed).newValue)
+        context.metrics.opens.add(1)
+    }
+
+    /// Closes files until one more may be opened.
+    private func makeRoom(since started: UInt64) async throws {
+        let clock = context.configuration.environment.clock
+        var pause: UInt64 = 50_000
+        while openNumbers.count >= max(1, context.configuration.maximumOpenFiles) {
+            if isClosing { throw StoreError.closed(context.path) }
+            if try await evictOne() { continue }
+            // Everything open is in use or on its way in or out. Writes end; snapshots may be held for long.
+            guard clock.monotonicNanoseconds() &- started < 10_000_000_000 else {
+                throw StoreError(
+                    .tooManyOpenFiles, "All \(openNumbers.count) files that may be open are in use.",
+                    remedy: "Let go of snapshots, or raise maximumOpenFiles.")
+            }
+            try await clock.sleep(nanoseconds: pause)
+            pause = min(pause * 2, 5_000_000)
+        }
+    }
+
+    /// Closes the least recently used file that nothing holds, checkpointing it first; false if there is none.
+    private func evictOne() async throws -> Bool {
+        let candidates = openCells().filter { !inTransition.contains($0.number) && !$0.isHeld }
+        guard let cell = candidates.min(by: { ($0.lastUsed, $0.number) < ($1.lastUsed, $1.number) }) else {
+            return false
+        }
+        inTransition.insert(cell.number)
+        defer {
+            inTransition.remove(cell.number)
+            wakeWaiters()
+        }
+        guard let file = cell.pin() else { return false }
+        do {
+            try await file.checkpoint()
+        } catch {
+            cell.unpin()
+            throw error
+        }
+        cell.unpin()
+        // Someone may have begun to use it while it was checkpointed.
+        guard let taken = cell.takeFileIfIdle() else { return false }
+        if await taken.isDirty {
+            cell.open(taken, snapshot: await taken.makeSnapshot())
+            return false
+        }
+        openNumbers.remove(cell.number)
+        try? await taken.close()
+        context.metrics.evictions.add(1)
+        return true
+    }
+
+    // MARK: Creating and dropping
+
+    private func lockCatalogue() async throws {
+        while isChangingCatalogue { await waitForChange() }
+        if isClosing { throw StoreError.closed(context.path) }
+        isChangingCatalogue = true
+    }
+
+    private func unlockCatalogue() {
+        isChangingCatalogue = false
+        wakeWaiters()
+    }
+
+    func create(_ name: String, options: DatabaseOptions) async throws -> DatabaseCell {
+        try Self.validate(name, options)
+        try Task.checkCancellation()
+        try await lockCatalogue()
+        defer { unlockCatalogue() }
+        guard numbers[name] == nil else {
+            throw StoreError(
+                .databaseExists, "There is a database of that name.", database: name,
+                remedy: "Open it with database(_:), or choose another name.")
+        }
+        let environment = context.configuration.environment
+        let entry = CatalogueEntry(
+            number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
+            metric: options.metric.format, durability: options.durability.format,
+            uuid: .random(environment.random), createdAt: environment.clock.wallNanoseconds())
+        catalogue.nextDatabaseNumber += 1
+        let directory = DatabaseDirectory(fileSystem: context.fileSystem)
+        let hashKey = IDHashKey(k0: environment.random.next(), k1: environment.random.next())
+        let incarnation = environment.random.next()
+        try await context.io.throwing { () throws(StoreError) in
+            do throws(FileSystemError) {
+                try directory.create(entry, hashKey: hashKey, incarnation: incarnation)
+            } catch {
+                throw StoreError.creating(error, name: name)
+            }
+        }
+        let record = LogBuffer(capacity: 512)
+        record.appendRecord(.createDatabase, database: 0, body: entry.encode())
+        do {
+            catalogue.catalogueLSN = try await context.commitAdministration(record)
+        } catch {
+            _ = await context.io.run { try? directory.removeIfThere(name) }
+            throw error
+        }
+        catalogue.entries.append(entry)
+        catalogue.entries.sort { $0.name < $1.name }
+        let cell = DatabaseCell(entry)
+        cells[entry.number] = cell
+        numbers[name] = entry.number
+        await writeCatalogue()
+        return cell
+    }
+
+    func drop(_ name: String) async throws {
+        try Task.checkCancellation()
+        try await lockCatalogue()
+        defer { unlockCatalogue() }
+        let cell = try cell(named: name)
+        while inTransition.contains(cell.number) { await waitForChange() }
+        inTransition.insert(cell.number)
+        defer { inTransition.remove(cell.number) }
+        // Writes under way finish; readers keep what they have mapped.
+        cell.refusePins(.dropped)
+        await cell.waitUntilUnpinned()
+        let record = LogBuffer(capacity: 256)
+        record.appendRecord(.deleteDatabase, database: 0, body: DeleteDatabaseBody(number: cell.number).encode())
+        do {
+            catalogue.catalogueLSN = try await context.commitAdministration(record)
+        } catch {
+            cell.refusePins(.available)
+            throw error
+        }
+        catalogue.entries.removeAll { $0.number == cell.number }
+        cells[cell.number] = nil
+        numbers[name] = nil
+        openNumbers.remove(cell.number)
+        if let file = cell.takeFile(.dropped) { try? await file.close() }
+        context.log.retention.forget(database: cell.number)
+        let directory = DatabaseDirectory(fileSystem: context.fileSystem)
+        let number = cell.number
+        // The drop is in the log; what fails here is finished when the store is opened next.
+        _ = await context.io.run { try? directory.moveToTrash(name: name, number: number) }
+        await writeCatalogue()
+        _ = await context.io.run { try? directory.emptyTrash(number: number) }
+    }
+
+    private static func validate(_ name: String, _ options: DatabaseOptions) throws(StoreError) {
+        guard DatabaseName.isValid(name), !["wal", "lock", "catalog"].contains(name) else {
+            throw StoreError(
+                .invalidName, "\"\(name.prefix(80))\" cannot name a database.",
+                remedy: "Use 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit; wal, lock and catalog are taken.")
+        }
+        guard (1...FormatLimits.dimension).contains(options.dimension) else {
+            throw .argument(
+                "The dimension is \(options.dimension).", remedy: "Use 1 to \(FormatLimits.dimension).", database: name)
+        }
+        if case .relaxed(let interval) = options.durability, interval < .milliseconds(1) || interval > .seconds(3_600) {
+            throw .argument(
+                "The relaxed interval is \(interval).", remedy: "Use 1 millisecond to 1 hour.", database: name)
+        }
+    }
+
+    /// Brings the file up to date with what the log has already made durable. If that fails, the log is kept from
+    /// where the file is, and the next change tries again.
+    private func writeCatalogue() async {
+        let file = CatalogueFile(fileSystem: context.fileSystem)
+        catalogue.generation += 1
+        let current = catalogue
+        let written = await context.io.run { (try? file.write(current)) != nil }
+        context.log.retention.noteCommit(database: 0, lsn: current.catalogueLSN)
+        if written {
+            context.log.retention.noteCheckpoint(database: 0, lsn: current.catalogueLSN)
+            context.log.retention.noteCheckpoint(database: 0, lsn: current.catalogueLSN)
+        }
+    }
+
+    // MARK: Shutdown
+
+    /// Refuses new work and waits for what is under way.
+    func beginClosing() async {
+        isClosing = true
+        wakeWaiters()
+        while isChangingCatalogue || !inTransition.isEmpty { await waitForChange() }
+        for cell in allCells() {
+            cell.refusePins(.storeClosed)
+            await cell.waitUntilUnpinned()
+        }
+    }
+
+    /// Closes every file.
+    func closeFiles() async {
+        for cell in allCells() {
+            if let file = cell.takeFile(.storeClosed) { try? await file.close() }
+        }
+        openNumbers = []
+    }
+
+    /// The catalogue as it stands.
+    func currentCatalogue() -> Catalogue { catalogue }
+}
+
+extension DatabaseCell {
+    convenience init(_ entry: CatalogueEntry) {
+        self.init(
+            number: entry.number, name: entry.name,
+            options: DatabaseOptions(
+                dimension: entry.dimension, metric: DistanceMetric(entry.metric),
+                durability: Durability(entry.durability)), uuid: entry.uuid.description, createdAt: entry.createdAt)
+    }
+}
+
+extension StoreError {
+    fileprivate static func creating(_ cause: FileSystemError, name: String) -> StoreError {
+        guard cause.isAlreadyExists || cause.codeName == "ENOTEMPTY" else { return StoreError(cause, database: name) }
+        return StoreError(
+            .databaseExists, "The store holds a directory of that name that no database claims.", database: name,
+            path: name, remedy: "Look into it, then move it away.", errorNumber: cause.code)
+    }
+}

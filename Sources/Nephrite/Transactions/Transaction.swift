@@ -1,0 +1,233 @@
+/// Transactions: a snapshot of the store to read from, writes kept aside until the end, and one commit of all of them.
+/// Snapshot isolation; of two transactions that write the same record the first to commit wins.
+import StorageFormat
+import Synchronization
+
+/// A transaction under way. It sees the store as of its beginning, and its own writes.
+///
+/// Use it only inside the closure it is passed to. Its methods may be called from several tasks.
+public struct Transaction: Sendable {
+    let state: TransactionState
+
+    /// Stores a record, whether or not its id is there.
+    public func upsert(_ record: VectorRecord, into database: String) async throws {
+        try await state.store(record, into: database, condition: .none)
+    }
+
+    /// Stores a record whose id must not be there.
+    ///
+    /// - Throws: `recordExists`.
+    public func insert(_ record: VectorRecord, into database: String) async throws {
+        try await state.store(record, into: database, condition: .mustNotExist)
+    }
+
+    /// Replaces a record whose id must be there.
+    ///
+    /// - Throws: `recordNotFound`.
+    public func update(_ record: VectorRecord, into database: String) async throws {
+        try await state.store(record, into: database, condition: .mustExist)
+    }
+
+    /// Deletes a record.
+    ///
+    /// - Returns: whether it was there.
+    @discardableResult
+    public func delete(_ id: String, from database: String) async throws -> Bool {
+        try await state.delete(id, from: database)
+    }
+
+    /// A record as the transaction sees it, nil if there is none.
+    public func record(for id: String, in database: String) async throws -> VectorRecord? {
+        try await state.record(for: id, in: database)
+    }
+
+    /// A record's vector as the transaction sees it, nil if there is none.
+    public func vector(for id: String, in database: String) async throws -> [Float]? {
+        try await state.record(for: id, in: database)?.vector
+    }
+
+    /// Whether a record is there as the transaction sees it.
+    public func contains(_ id: String, in database: String) async throws -> Bool {
+        try await state.record(for: id, in: database) != nil
+    }
+}
+
+final class TransactionState: Sendable {
+    /// What the transaction has to do with one database.
+    struct Participant: Sendable {
+        let cell: DatabaseCell
+        let snapshot: DatabaseSnapshot
+        /// The last write on each id; nil deletes.
+        var writes: [String: VectorRecord?] = [:]
+    }
+
+    struct State {
+        var participants: [String: Participant] = [:]
+        /// Snapshots of everything that was open when the transaction began: one consistent cut.
+        var cut: [UInt32: DatabaseSnapshot]
+        var isOver = false
+    }
+
+    private let running: RunningStore
+    private let state: Mutex<State>
+    private let beginLSN: UInt64
+
+    init(_ running: RunningStore) async {
+        self.running = running
+        let cells = await running.registry.openCells()
+        let (cut, lsn) = running.context.log.publication.withLock { _ in
+            var cut: [UInt32: DatabaseSnapshot] = [:]
+            for cell in cells { cut[cell.number] = cell.currentSnapshot() }
+            return (cut, cut.values.map(\.version).max() ?? 0)
+        }
+        beginLSN = max(lsn, running.context.log.syncedLSN)
+        state = Mutex(State(cut: cut))
+    }
+
+    // MARK: Reading and writing
+
+    func record(for id: String, in database: String) async throws -> VectorRecord? {
+        let snapshot = try await join(database)
+        let written: VectorRecord?? = state.withLock { $0.participants[database]?.writes[id] }
+        if let written { return written }
+        return try snapshot.record(for: id)
+    }
+
+    func store(_ record: VectorRecord, into database: String, condition: WriteCondition) async throws {
+        let snapshot = try await join(database)
+        // Judged now, by itself, so that the mistake is reported where it is made.
+        let encoder = BatchEncoder(identity: snapshot.identity, bulkByteThreshold: .max)
+        _ = try encoder.encode(.records([record]), condition: .none)
+        try state.withLock { state throws(StoreError) in
+            try state.checkUnderWay()
+            let written = state.participants[database]?.writes[record.id]
+            let isThere = written.map { $0 != nil } ?? snapshot.contains(record.id)
+            if condition == .mustNotExist, isThere {
+                throw StoreError(
+                    .recordExists, "A record of this id is there.", database: database, ids: [record.id],
+                    remedy: "Use update to change it, or upsert for either.")
+            }
+            if condition == .mustExist, !isThere {
+                throw StoreError(
+                    .recordNotFound, "There is no record of this id.", database: database, ids: [record.id],
+                    remedy: "Use insert to add it, or upsert for either.")
+            }
+            state.participants[database]?.writes[record.id] = .some(record)
+        }
+    }
+
+    func delete(_ id: String, from database: String) async throws -> Bool {
+        let snapshot = try await join(database)
+        return try state.withLock { state throws(StoreError) in
+            try state.checkUnderWay()
+            let written = state.participants[database]?.writes[id]
+            let isThere = written.map { $0 != nil } ?? snapshot.contains(id)
+            if isThere { state.participants[database]?.writes[id] = .some(nil) }
+            return isThere
+        }
+    }
+
+    /// The snapshot of a database that belongs to the transaction's cut.
+    private func join(_ name: String) async throws -> DatabaseSnapshot {
+        if let known = state.withLock({ $0.participants[name]?.snapshot }) { return known }
+        let cell = try await running.registry.cell(named: name)
+        if let snapshot = state.withLock({ $0.cut[cell.number] }) { return enter(name, cell, snapshot) }
+        // It was closed when the transaction began, so nothing had been committed to it since it was closed; anything
+        // newer than the beginning was committed after.
+        let database = VectorDatabase(cell: cell, store: running)
+        let snapshot = try await database.snapshot()
+        guard snapshot.version <= beginLSN else {
+            throw StoreError(
+                .conflict, "The database was changed after the transaction began and before it first looked there.",
+                database: name, remedy: "Run the transaction again; it sees the new state.")
+        }
+        return enter(name, cell, snapshot)
+    }
+
+    private func enter(_ name: String, _ cell: DatabaseCell, _ snapshot: DatabaseSnapshot) -> DatabaseSnapshot {
+        state.withLock { state in
+            if let known = state.participants[name] { return known.snapshot }
+            state.participants[name] = Participant(cell: cell, snapshot: snapshot)
+            return snapshot
+        }
+    }
+
+    // MARK: Ending
+
+    /// Ends the transaction without a trace.
+    func abandon() { _ = end() }
+
+    private func end() -> [Participant] {
+        state.withLock { state in
+            state.isOver = true
+            let participants = state.participants.values.filter { !$0.writes.isEmpty }
+            state.participants = [:]
+            state.cut = [:]
+            return participants.sorted { $0.cell.number < $1.cell.number }
+        }
+    }
+
+    /// Commits all writes at once.
+    ///
+    /// - Throws: `conflict` if another commit changed one of the records since the transaction began.
+    func commit() async throws {
+        let participants = end()
+        try Task.checkCancellation()
+        guard !participants.isEmpty else { return }
+        var batches: [(participant: Participant, batch: OperationBatch)] = []
+        for participant in participants {
+            if let batch = try encode(participant) { batches.append((participant, batch)) }
+        }
+        guard !batches.isEmpty else { return }
+        try await TransactionCommit(running: running).run(batches.map { ($0.participant.cell, $0.batch) })
+    }
+
+    private func encode(_ participant: Participant) throws(StoreError) -> OperationBatch? {
+        var stores: [VectorRecord] = []
+        var conditions: [WriteCondition] = []
+        var deletes: [(id: String, condition: WriteCondition)] = []
+        for (id, record) in participant.writes.sorted(by: { $0.key < $1.key }) {
+            let seen = try participant.snapshot.record(for: id)?.version
+            if let record {
+                stores.append(record)
+                conditions.append(.unchanged(since: seen))
+            } else if seen != nil {
+                deletes.append((id, .unchanged(since: seen)))
+            }
+        }
+        if stores.isEmpty, deletes.isEmpty { return nil }
+        let encoder = BatchEncoder(identity: participant.snapshot.identity, bulkByteThreshold: .max)
+        return try encoder.encode(stores: stores, conditions: conditions, deletes: deletes)
+    }
+}
+
+extension TransactionState.State {
+    fileprivate func checkUnderWay() throws(StoreError) {
+        if isOver {
+            throw .argument(
+                "The transaction is over.", remedy: "Use a transaction only inside the closure it was passed to.")
+        }
+    }
+}
+
+extension VectorStore {
+    /// Runs a transaction over one or several databases: everything it writes is committed at once when `body` returns,
+    /// or not at all if it throws.
+    ///
+    /// Reads see the store as of the beginning, and the transaction's own writes. Of two transactions that write the
+    /// same record, the first to commit wins.
+    ///
+    /// - Throws: what `body` throws; `conflict` (run it again), and what writes throw.
+    public func transaction<R>(_ body: (Transaction) async throws -> R) async throws -> R {
+        let state = await TransactionState(try running())
+        let result: R
+        do {
+            result = try await body(Transaction(state: state))
+        } catch {
+            state.abandon()
+            throw error
+        }
+        try await state.commit()
+        return result
+    }
+}

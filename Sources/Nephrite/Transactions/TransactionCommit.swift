@@ -1,0 +1,57 @@
+/// Commits a transaction's batches: staged on each database in the order of their numbers, then enqueued as one commit.
+/// Transactions hand it what they wrote; it hands the log one commit with a part for each database.
+
+struct TransactionCommit {
+    let running: RunningStore
+
+    func run(_ batches: [(cell: DatabaseCell, batch: OperationBatch)]) async throws {
+        var files: [(DatabaseCell, DatabaseFile)] = []
+        defer { for (cell, _) in files { cell.unpin() } }
+        for (cell, _) in batches {
+            if let file = cell.pin() {
+                files.append((cell, file))
+            } else {
+                files.append((cell, try await running.registry.pinned(cell)))
+            }
+        }
+        await running.context.log.queue.waitForRoom()
+        if batches.count == 1 {
+            _ = try await files[0].1.commit(batches[0].batch)
+            return
+        }
+        try await prepareAndCommit(batches.map(\.batch), files.map(\.1))
+    }
+
+    /// Prepares the parts one database after the other; whoever meets a prepared record waits, or, if it is a
+    /// transaction, is in conflict. Nothing waits while it holds something prepared, so nothing waits in a circle.
+    private func prepareAndCommit(_ batches: [OperationBatch], _ files: [DatabaseFile]) async throws {
+        var parts: [CommitPart] = []
+        do {
+            for (batch, file) in zip(batches, files) { parts.append(try await file.prepare(batch)) }
+        } catch {
+            for part in parts.reversed() { await part.file.undo(part) }
+            throw error
+        }
+        let isDurable = files.contains { $0.identity.options.durability == .durable }
+        let commit = StagedCommit(parts: parts, isDurable: isDurable)
+        _ = try await withCheckedThrowingContinuation { continuation in
+            commit.setWaiter(continuation)
+            do throws(StoreError) {
+                try running.context.log.queue.append(commit)
+            } catch {
+                commit.finish(.failure(error))
+            }
+        }
+    }
+}
+
+extension DatabaseFile {
+    /// Stages one part of a commit over several databases.
+    func prepare(_ batch: OperationBatch) async throws -> CommitPart {
+        while true {
+            try await makeRoom(for: batch)
+            if let part = try stage(batch) { return part }
+            await waitForChange()
+        }
+    }
+}
