@@ -8,8 +8,10 @@ struct NephriteCommand {
     static func main() async {
         let console = Console()
         let interrupt = Interrupt()
-        interrupt.listen(console)
+        let sources = interrupt.listen(console)
         let runner = CommandRunner(console: console, interrupt: interrupt)
-        exit(await runner.run(Array(CommandLine.arguments.dropFirst())).rawValue)
+        let code = await runner.run(Array(CommandLine.arguments.dropFirst()))
+        for source in sources { source.cancel() }
+        exit(code.rawValue)
     }
 }

@@ -75,7 +75,7 @@ enum DeleteCommand: Command {
                     json.field("missing", missing)
                 }
             }
-        } else {
+        } else if deleted > 0 {
             context.console.note("Deleted \(HumanText.grouped(deleted)) record\(deleted == 1 ? "" : "s").")
         }
         if !missing.isEmpty { throw CommandError.notFound(missing, in: context.positional(0)) }

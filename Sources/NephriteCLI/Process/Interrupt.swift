@@ -1,5 +1,6 @@
-/// Ctrl-C and SIGTERM: a thread waits for them and hands them to the running command, which finishes what is
-/// in flight; the second one ends the process at once.
+/// Ctrl-C and SIGTERM: hands the first one to the running command, which finishes what is in flight; the
+/// second one ends the process at once.
+import Dispatch
 import Foundation
 import Synchronization
 
@@ -32,30 +33,24 @@ final class Interrupt: Sendable {
         if isRequested { throw .interrupted }
     }
 
-    /// Blocks the signals in every thread and starts the one thread that takes them. Must be called before
-    /// any other thread exists, as threads inherit what is blocked.
-    func listen(_ console: Console) {
-        var signals = Self.signals
-        unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+    /// Takes SIGINT and SIGTERM from now on, as long as what it answers is kept, and ignores SIGPIPE: a
+    /// closed output is an error of the write.
+    ///
+    /// A mask and `sigwait` would not do: the Dispatch main loop empties the main thread's mask on Linux.
+    func listen(_ console: Console) -> [any DispatchSourceSignal] {
         signal(SIGPIPE, SIG_IGN)
-        Thread.detachNewThread { [self] in
-            var signals = Self.signals
-            var received: Int32 = 0
-            while true {
-                guard unsafe sigwait(&signals, &received) == 0 else { continue }
-                guard request() else { _exit(ExitCode.interrupted.rawValue) }
-                if console.showsProgress {
-                    console.note("\nFinishing what is in flight; press Ctrl-C again to abort.")
-                }
-            }
+        return [SIGINT, SIGTERM].map { number in
+            // Without its default action the signal reaches nobody but the source.
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
+            source.setEventHandler { [self] in receive(console) }
+            source.activate()
+            return source
         }
     }
 
-    private static var signals: sigset_t {
-        var signals = sigset_t()
-        unsafe sigemptyset(&signals)
-        unsafe sigaddset(&signals, SIGINT)
-        unsafe sigaddset(&signals, SIGTERM)
-        return signals
+    private func receive(_ console: Console) {
+        guard request() else { _exit(ExitCode.interrupted.rawValue) }
+        if console.showsProgress { console.note("\nFinishing what is in flight; press Ctrl-C again to abort.") }
     }
 }
