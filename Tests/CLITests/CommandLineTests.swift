@@ -109,6 +109,18 @@ import Testing
         #expect(try nephrite("count", "--store", store, "points").output == "3\n")
     }
 
+    @Test("an import that fails half-way says which row, and how many are imported")
+    func failsHalfWay() throws {
+        try create()
+        let path = try directory.write(SampleBytes.fvecs([[1, 2], [3, 4], [5, .infinity]]), to: "nan.fvecs")
+        let result = try nephrite("import", "--store", store, "points", path, "--batch-size", "2", "--json")
+        #expect(result.exitCode == 65)
+        #expect(result.lines == [#"{"acknowledged":2}"#])
+        #expect(result.errors.contains("\"row\":2"))
+        #expect(result.errors.contains("The first 2 rows are imported."))
+        #expect(try nephrite("count", "--store", store, "points").output == "2\n")
+    }
+
     @Test("--version and the help of every command end with 0")
     func help() throws {
         #expect(try nephrite("--version").output == "nephrite \(CommandRunner.version)\n")

@@ -11,7 +11,7 @@ import Testing
         arguments: [
             (.dimensionMismatch, 65), (.notFinite, 65), (.invalidID, 65), (.invalidName, 64), (.invalidArgument, 64),
             (.invalidMetadata, 65), (.duplicateID, 65), (.recordExists, 1), (.recordNotFound, 1), (.versionMismatch, 1),
-            (.conflict, 75), (.databaseExists, 73), (.databaseNotFound, 66), (.locked, 75), (.notAStore, 66),
+            (.conflict, 75), (.databaseExists, 73), (.databaseNotFound, 66), (.locked, 75), (.notAStore, 65),
             (.newerFormat, 65), (.corruption, 65), (.diskFull, 74), (.limitReached, 1), (.notWritable, 73),
             (.tooManyOpenFiles, 75), (.inputOutput, 74), (.outcomeUnknown, 74), (.fenced, 74), (.notRunning, 1),
             (.closed, 1),

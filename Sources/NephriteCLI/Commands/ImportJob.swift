@@ -31,23 +31,33 @@ struct ImportJob {
         let start = clock.now
         var summary = Summary()
         try checkDimension(database)
-        while true {
-            if interrupt.isRequested {
-                summary.wasInterrupted = true
-                break
+        do {
+            while true {
+                summary.wasInterrupted = interrupt.isRequested
+                if summary.wasInterrupted { break }
+                let batch = try reader.next(limit: batchSize)
+                guard batch.rowCount > 0 else { break }
+                try await commit(batch, to: database)
+                summary.rowCount += batch.rowCount
+                try await acknowledge(summary.rowCount)
             }
-            let batch = try reader.next(limit: batchSize)
-            if batch.rowCount == 0 { break }
-            do {
-                try await database.upsert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
-            } catch let error as StoreError {
-                throw Self.located(error, batch, database.options.dimension, path)
+        } catch {
+            var error = CommandError(error)
+            if summary.rowCount > 0 {
+                error.remedy += " The first \(HumanText.grouped(summary.rowCount)) rows are imported."
             }
-            summary.rowCount += batch.rowCount
-            try await acknowledge(summary.rowCount)
+            throw error
         }
         summary.duration = clock.now - start
         return summary
+    }
+
+    private func commit(_ batch: RowBatch, to database: VectorDatabase) async throws {
+        do {
+            try await database.upsert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
+        } catch let error as StoreError {
+            throw Self.located(error, batch, database.options.dimension, path)
+        }
     }
 
     private func checkDimension(_ database: VectorDatabase) throws(CommandError) {

@@ -50,7 +50,11 @@ final class NDJSONLines {
         guard Set(merged.map(\.0)).count == merged.count else {
             throw malformed("A key is both in “metadata” and beside it.", remedy: "Write each key once.")
         }
-        return try Metadata(merged)
+        do throws(StoreError) {
+            return try Metadata(merged)
+        } catch {
+            throw CommandError(error).inRow(row - 1, of: file.path)
+        }
     }
 }
 

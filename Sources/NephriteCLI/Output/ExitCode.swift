@@ -27,11 +27,12 @@ enum ExitCode: Int32, Sendable, CaseIterable {
     /// The exit code of a store error.
     init(_ code: StoreError.Code) {
         switch code {
-        case .dimensionMismatch, .notFinite, .invalidID, .invalidMetadata, .duplicateID, .corruption, .newerFormat:
+        case .dimensionMismatch, .notFinite, .invalidID, .invalidMetadata, .duplicateID, .corruption, .newerFormat,
+            .notAStore:
             self = .dataError
         case .invalidName, .invalidArgument:
             self = .usage
-        case .databaseNotFound, .notAStore:
+        case .databaseNotFound:
             self = .noInput
         case .databaseExists, .notWritable:
             self = .cannotCreate
