@@ -1,0 +1,79 @@
+/// What every command is: a specification and a function; the runner finds it by name and gives it a
+/// context with everything it may touch.
+import Foundation
+import Nephrite
+
+/// A command of `nephrite`.
+protocol Command: SendableMetatype {
+    /// Its name, arguments and help.
+    static var specification: CommandSpecification { get }
+
+    /// Whether it looks at the interrupt itself and finishes what is in flight; the others are cancelled.
+    static var finishesWhenInterrupted: Bool { get }
+
+    /// Does it.
+    ///
+    /// - Throws: whatever failed; the runner turns it into a message and an exit code.
+    static func run(_ context: CommandContext) async throws
+}
+
+extension Command {
+    static var finishesWhenInterrupted: Bool { false }
+}
+
+/// What a command works with.
+struct CommandContext: Sendable {
+    /// Its arguments, checked.
+    let arguments: ParsedArguments
+    /// Standard output and standard error.
+    let console: Console
+    /// Whether the user asked to stop.
+    let interrupt: Interrupt
+
+    /// Whether output is for machines.
+    var isJSON: Bool { arguments.has("json") }
+
+    /// The n-th positional argument, which the specification requires.
+    func positional(_ index: Int) -> String { arguments.positionals[index] }
+
+    /// Prints one line of JSON.
+    func printJSON(_ body: (inout JSONText) -> Void) throws {
+        var json = JSONText()
+        body(&json)
+        try console.print(json.text)
+    }
+
+    /// Opens the store of `--store`, and closes it after `body`.
+    ///
+    /// - Parameter isCreating: whether the store may be a new one; else a missing one is an error, exit code 66.
+    func withStore<Result: Sendable>(
+        isCreating: Bool = false, _ body: (VectorStore) async throws -> Result
+    ) async throws -> Result {
+        let path = arguments["store"] ?? ""
+        if !isCreating { try Self.requireStore(path) }
+        return try await withVectorStore(at: path, body)
+    }
+
+    /// Opens the store and the database the first positional argument names.
+    func withDatabase<Result: Sendable>(_ body: (VectorDatabase) async throws -> Result) async throws -> Result {
+        let name = positional(0)
+        return try await withStore { store in try await body(store.database(name)) }
+    }
+
+    /// Refuses a directory that is missing or empty: opening it would make a new store out of it.
+    private static func requireStore(_ path: String) throws(CommandError) {
+        var isDirectory: ObjCBool = false
+        let exists = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        if exists, isDirectory.boolValue {
+            // A directory that cannot be read is the engine's to explain.
+            guard let entries = try? FileManager.default.contentsOfDirectory(atPath: path), entries.isEmpty else {
+                return
+            }
+        } else if exists {
+            return
+        }
+        throw CommandError(
+            exitCode: .noInput, code: "storeNotFound", message: "There is no store at \(path).",
+            remedy: "Create one: nephrite create --store \(path) NAME --dimension D --metric cosine.", path: path)
+    }
+}

@@ -1,0 +1,137 @@
+/// The command that searches: takes queries from a record, the command line or a file, and prints the
+/// nearest records of each.
+import Nephrite
+
+/// `nephrite search`.
+enum SearchCommand: Command {
+    static let specification = CommandSpecification(
+        name: "search",
+        summary: "Find the records nearest to a vector.",
+        discussion: """
+            With --json each query is {"query":i,"ids":[…],"scores":[…],"nanoseconds":n} on a line, nearest first;
+            nanoseconds is the time inside the engine. Scores are similarities (cosine, dot: larger is nearer) or
+            distances (euclidean: smaller is nearer). All queries see the same commit.
+            """,
+        positionals: [PositionalSpecification("NAME", "The database.")],
+        options: [
+            .store,
+            .value("like", "ID", "Search for the neighbours of a record, which is its own first."),
+            .value("vector", "JSON", "Search for a vector given as a JSON array."),
+            .value("queries", "FILE", "Search for each vector of a file (.fvecs, .bvecs, .fbin, .npy, NDJSON)."),
+            .value("format", "FORMAT", "The format of the file, when its name does not tell."),
+            .value("k", "K", "How many records to find; 10 unless given."),
+            .json,
+        ],
+        exclusive: [(names: ["like", "vector", "queries"], isRequired: true)],
+        examples: [
+            ("nephrite search --store ./store glosses --like core.n.1 -k 5", "What is like a record"),
+            ("nephrite search --store ./store points --vector '[0.1, 0.2]' -k 3 --json", "What is near a vector"),
+            ("nephrite search --store ./store glosses --queries query.fvecs -k 10 --json", "Many queries"),
+        ])
+
+    private static let batchSize = 64
+
+    static func run(_ context: CommandContext) async throws {
+        let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
+        let name = context.positional(0)
+        if let id = context.arguments["like"] {
+            try await context.withDatabase { database in
+                let snapshot = try await database.snapshot()
+                guard let vector = try snapshot.vector(for: id) else { throw CommandError.notFound([id], in: name) }
+                try await answer(0, vector, k, snapshot, context)
+            }
+        } else if let text = context.arguments["vector"] {
+            let vector = try parse(text)
+            try await context.withDatabase { database in
+                try await answer(0, vector, k, database.snapshot(), context)
+            }
+        } else if let path = context.arguments["queries"] {
+            let format = try context.arguments.choice("format", DatasetFormat.self) ?? DatasetFormat(path: path)
+            let queries = try format.open(path)
+            try await context.withDatabase { database in
+                try await answerAll(queries, k, database.snapshot(), context)
+            }
+        }
+    }
+
+    /// The vector on the command line.
+    static func parse(_ text: String) throws(CommandError) -> [Float] {
+        var parser = JSONParser(Array(text.utf8)[...])
+        do throws(JSONParser.SyntaxError) {
+            return try parser.vectorDocument()
+        } catch {
+            throw .usage(
+                "--vector is no JSON array of numbers, at byte \(error.position): \(error.message)",
+                remedy: "Write it like '[0.25, -1, 3e-2]'.")
+        }
+    }
+
+    private static func answerAll(
+        _ queries: any RowReader, _ k: Int, _ snapshot: DatabaseSnapshot, _ context: CommandContext
+    ) async throws {
+        while true {
+            let batch = try queries.next(limit: batchSize)
+            guard batch.rowCount > 0, let dimension = queries.dimension else { return }
+            for row in 0..<batch.rowCount {
+                try Task.checkCancellation()
+                let vector = Array(batch.vectors[row * dimension..<(row + 1) * dimension])
+                do {
+                    try await answer(batch.firstRow + row, vector, k, snapshot, context)
+                } catch let error as StoreError {
+                    throw CommandError(error).inRow(batch.firstRow + row, of: context.arguments["queries"] ?? "")
+                }
+            }
+        }
+    }
+
+    /// Searches for one vector and prints what is found.
+    private static func answer(
+        _ query: Int, _ vector: [Float], _ k: Int, _ snapshot: DatabaseSnapshot, _ context: CommandContext
+    ) async throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let hits = try await snapshot.search(vector, k: k)
+        let duration = clock.now - start
+        if context.isJSON {
+            try context.printJSON { $0.answer(query, hits, duration) }
+        } else {
+            if context.arguments["queries"] != nil { try context.console.print("query \(query)") }
+            for line in try lines(hits, snapshot) { try context.console.print(line) }
+        }
+    }
+
+    /// The hits for people: rank, score, id and what the record is about.
+    static func lines(_ hits: [SearchHit], _ snapshot: DatabaseSnapshot) throws -> [String] {
+        let records = try snapshot.records(for: hits.map(\.id))
+        return HumanText.table(
+            zip(hits, records).enumerated().map { rank, found in
+                let (hit, record) = found
+                let score = HumanText.fixed(Double(hit.score), decimals: 4)
+                let place = String(repeating: " ", count: rank < 9 ? 3 : 2) + String(rank + 1)
+                return [place, score, HumanText.printable(hit.id), record.map { HumanText.summary($0.metadata) } ?? ""]
+            })
+    }
+}
+
+extension JSONText {
+    /// The answer to one query.
+    mutating func answer(_ query: Int, _ hits: [SearchHit], _ duration: Duration) {
+        object { json in
+            json.field("query", query)
+            json.field("ids", hits.map(\.id))
+            json.field("scores", hits.map(\.score))
+            let (seconds, attoseconds) = duration.components
+            json.field("nanoseconds", seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        }
+    }
+}
+
+extension CommandError {
+    /// The same error with the row of the input it is about.
+    func inRow(_ row: Int, of path: String) -> CommandError {
+        var error = self
+        error.row = row
+        error.message = "\(path), row \(row): \(message)"
+        return error
+    }
+}

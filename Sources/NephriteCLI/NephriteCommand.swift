@@ -1,0 +1,17 @@
+/// The entry point of `nephrite`: takes the words of the command line and ends the process with the exit
+/// code that `CommandRunner` answers.
+import Foundation
+
+/// The command-line tool.
+@main
+struct NephriteCommand {
+    static func main() async {
+        let console = Console()
+        let interrupt = Interrupt()
+        let sources = interrupt.listen(console)
+        let runner = CommandRunner(console: console, interrupt: interrupt)
+        let code = await runner.run(Array(CommandLine.arguments.dropFirst()))
+        for source in sources { source.cancel() }
+        exit(code.rawValue)
+    }
+}
