@@ -60,7 +60,9 @@ extension FileHeader {
         guard UInt64(recordPageCount) == (slotCount + recordsPerPage - 1) / recordsPerPage else {
             throw Self.error(.invalidValue, at: 152)
         }
-        guard UInt64(directoryPageCount) == directoryBucketCount / UInt64(FormatLimits.bucketsPerPage) else {
+        // A directory that is not in the file is rebuilt from the record table; it has no pages.
+        let directoryPages = directoryIsValid ? directoryBucketCount / UInt64(FormatLimits.bucketsPerPage) : 0
+        guard UInt64(directoryPageCount) == directoryPages else {
             throw Self.error(.invalidValue, at: 156)
         }
         guard payloadUnitCount <= UInt64(FormatLimits.payloadUnitCount) else {

@@ -23,6 +23,7 @@ import Testing
         header.metric = metric
         header.isClean = false
         header.directoryIsValid = metric == .dot
+        if !header.directoryIsValid { header.directoryPageCount = 0 }
         let decoded = try FileHeader.decode(header.encode(pageIndex: 0), pageIndex: 0)
         #expect(decoded == header)
         #expect(!decoded.isClean)

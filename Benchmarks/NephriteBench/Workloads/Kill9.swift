@@ -127,7 +127,7 @@ private struct KillTally {
                 if let vector, vector != dataset.base.row(row % sourceRows) { found.wrongVectors += 1 }
             }
             for rows in batches.unacknowledged {
-                let present = try rows.count { try snapshot.contains(Row.id($0)) }
+                let present = rows.count { snapshot.contains(Row.id($0)) }
                 found.unacknowledgedPresent += present
                 if present > 0 && present < rows.count { found.partialBatches += 1 }
             }

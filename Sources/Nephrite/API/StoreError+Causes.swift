@@ -115,7 +115,8 @@ extension StoreError {
     func fenced() -> StoreError {
         StoreError(
             .fenced, "Writing has stopped after a failure: \(message)", database: database, path: path,
-            offset: offset, remedy: "Reads go on. Mend the cause, then reopen the store; it recovers what was acknowledged.",
+            offset: offset,
+            remedy: "Reads go on. Mend the cause, then reopen the store; it recovers what was acknowledged.",
             errorNumber: errorNumber)
     }
 }

@@ -23,7 +23,8 @@ import StorageIO
     /// Adds bytes at an offset of the area, with zeros behind them up to `paddedByteCount`.
     ///
     /// The bytes must stay valid until ``flush()``.
-    mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, paddedByteCount: Int) throws(FileSystemError) {
+    mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, paddedByteCount: Int) throws(FileSystemError)
+    {
         if unsafe offset != start + byteCount || buffers.count >= Self.maximumBufferCount {
             try flush()
             start = offset

@@ -63,7 +63,8 @@ extension DatabaseFile {
         }
         guard let part = try stage(batch) else { return nil }
         let isDurable = identity.options.durability == .durable
-        return try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<RecordVersion, any Error>) in
+        return try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<RecordVersion, any Error>) in
             let commit = StagedCommit(parts: [part], isDurable: isDurable, continuation: continuation)
             do throws(StoreError) {
                 try context.log.queue.append(commit)

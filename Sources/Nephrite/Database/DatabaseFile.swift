@@ -105,7 +105,7 @@ actor DatabaseFile {
     func makeSnapshot() -> DatabaseSnapshot {
         DatabaseSnapshot(
             identity: identity, records: records, directory: directory, mapping: mapping, count: liveCount,
-            version: lastCommitLSN, ledger: cell.ledger, searcher: context.searcher,
+            version: lastCommitLSN, fingerprint: fingerprint, ledger: cell.ledger, searcher: context.searcher,
             verifiesReads: context.configuration.verifiesReads)
     }
 

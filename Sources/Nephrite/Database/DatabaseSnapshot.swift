@@ -18,6 +18,8 @@ public final class DatabaseSnapshot: Sendable {
     let mapping: DataMapping
     let searcher: Searcher
     let verifiesReads: Bool
+    /// What the commits up to this one left, for proofs of sameness.
+    let fingerprint: StateFingerprint
     private let ledger: SnapshotLedger
     private let ticket: UInt64
 
@@ -28,7 +30,8 @@ public final class DatabaseSnapshot: Sendable {
 
     init(
         identity: DatabaseIdentity, records: RecordTable, directory: IDDirectory, mapping: DataMapping,
-        count: Int, version: RecordVersion, ledger: SnapshotLedger, searcher: Searcher, verifiesReads: Bool
+        count: Int, version: RecordVersion, fingerprint: StateFingerprint, ledger: SnapshotLedger, searcher: Searcher,
+        verifiesReads: Bool
     ) {
         self.identity = identity
         self.records = records
@@ -36,6 +39,7 @@ public final class DatabaseSnapshot: Sendable {
         self.mapping = mapping
         self.searcher = searcher
         self.verifiesReads = verifiesReads
+        self.fingerprint = fingerprint
         self.ledger = ledger
         self.version = version
         self.count = count

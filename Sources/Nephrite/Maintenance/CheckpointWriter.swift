@@ -79,11 +79,8 @@ struct CheckpointWriter {
         for index in 0..<records.pageCount {
             entries.append(entry(records.page(index), .recordPage, index))
         }
-        for index in 0..<directory.pageCount {
-            entries.append(
-                includingDirectory
-                    ? entry(directory.page(index), .directoryPage, index)
-                    : PageTableEntry(checksum: 0, generation: 0))
+        for index in 0..<(includingDirectory ? directory.pageCount : 0) {
+            entries.append(entry(directory.page(index), .directoryPage, index))
         }
         let file = plan.dataFile.file
         let area = plan.layout.pageTable[plan.region]
@@ -123,7 +120,8 @@ struct CheckpointWriter {
             slotCount: UInt64(plan.records.slotCount), directoryBucketCount: UInt64(plan.directory.bucketCount),
             createdAt: plan.identity.createdAt, updatedAt: plan.updatedAt,
             recordPageCount: UInt32(plan.records.pages.pageCount),
-            directoryPageCount: UInt32(plan.directory.pages.pageCount), pageTableChecksum: pageTableChecksum,
+            directoryPageCount: directoryIsValid ? UInt32(plan.directory.pages.pageCount) : 0,
+            pageTableChecksum: pageTableChecksum,
             payloadUnitCount: UInt64(plan.payloadHighWater), lastCommitLSN: plan.lastCommitLSN,
             logSequence: plan.logSequence, previousHeaderChecksum: plan.previousHeaderChecksum,
             extents: plan.layout.extents)

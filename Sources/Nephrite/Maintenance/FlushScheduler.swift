@@ -10,7 +10,9 @@ struct FlushScheduler: Sendable {
         for await _ in context.log.relaxedWakeups {
             let interval = context.log.relaxedInterval
             // A cancelled sleep means the store is closing, which syncs everything itself.
-            guard (try? await context.configuration.environment.clock.sleep(nanoseconds: interval)) != nil else { return }
+            guard (try? await context.configuration.environment.clock.sleep(nanoseconds: interval)) != nil else {
+                return
+            }
             // A failed sync has fenced the store; whoever writes next is told.
             try? await context.log.queue.synchronize()
         }

@@ -24,7 +24,8 @@ struct DatabaseLoader {
             }
         } catch let error as FileSystemError {
             if error.isNotFound {
-                throw .corruption("The data file of a database in the catalogue is missing.", database: entry.name, path: location)
+                throw .corruption(
+                    "The data file of a database in the catalogue is missing.", database: entry.name, path: location)
             }
             throw StoreError(error, database: entry.name)
         } catch {
@@ -163,14 +164,16 @@ struct DatabaseLoader {
                     let bytes = unsafe UnsafeRawBufferPointer(
                         rebasing: buffer[position..<position + IndexPage.byteCount])
                     let seed = salt.seed(kind, position: UInt64(index))
-                    guard unsafe CRC32C.checksum(bytes, continuing: seed)
-                        == checksums[checksums.startIndex + index].checksum
+                    guard
+                        unsafe CRC32C.checksum(bytes, continuing: seed)
+                            == checksums[checksums.startIndex + index].checksum
                     else {
                         throw damaged(
                             "Index page \(index) (\(kind)) does not match its checksum.",
                             offset: offset + done + UInt64(position))
                     }
-                    unsafe table.append(IndexPage(bytes: bytes, epoch: LoadedDatabase.epoch, isRecords: kind == .recordPage))
+                    unsafe table.append(
+                        IndexPage(bytes: bytes, epoch: LoadedDatabase.epoch, isRecords: kind == .recordPage))
                     index += 1
                 }
                 done += UInt64(part)

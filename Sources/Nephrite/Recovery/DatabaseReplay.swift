@@ -109,12 +109,14 @@ struct DatabaseReplay {
             throw FormatError(.outOfBounds, part: "space behind a bulk reference")
         }
         let payload = unsafe UnsafeRawBufferPointer(
-            start: state.mapping.payload + Int(reference.payloadUnit) * FormatLimits.payloadUnitByteCount, count: length)
+            start: state.mapping.payload + Int(reference.payloadUnit) * FormatLimits.payloadUnitByteCount, count: length
+        )
         let vector = unsafe UnsafeRawBufferPointer(
             start: state.mapping.vectors + Int(reference.slot) * identity.stride, count: identity.vectorByteCount)
         let checksum = unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
         let id = unsafe UnsafeRawBufferPointer(rebasing: payload[..<Int(reference.idLength)])
-        let isIntact = unsafe checksum == reference.contentChecksum
+        let isIntact =
+            unsafe checksum == reference.contentChecksum
             && IDHash.hash(id, key: identity.hashKey) == reference.idHash
         unsafe place(reference, id: isIntact ? id : nil, lsn: lsn, source: isIntact ? .placed : .lost)
     }
@@ -188,12 +190,14 @@ struct DatabaseReplay {
 
     /// Maps extents that the log added since the header was written; their space is allocated already or again.
     private mutating func extendMapping() throws(FileSystemError) {
-        guard state.layout.vectors.byteCount != state.mapping.vectorByteCount
-            || state.layout.payload.byteCount != state.mapping.payloadByteCount
+        guard
+            state.layout.vectors.byteCount != state.mapping.vectorByteCount
+                || state.layout.payload.byteCount != state.mapping.payloadByteCount
         else { return }
         let file = state.dataFile.file
         let unit = UInt64(FormatLimits.extentUnitByteCount)
-        for extent in state.layout.extents where UInt64(extent.startUnit + extent.unitCount) * unit > (try file.size()) {
+        for extent in state.layout.extents where UInt64(extent.startUnit + extent.unitCount) * unit > (try file.size())
+        {
             try file.allocate(offset: UInt64(extent.startUnit) * unit, length: UInt64(extent.unitCount) * unit)
         }
         state.mapping = try state.mapping.extended(

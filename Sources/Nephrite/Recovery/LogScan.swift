@@ -89,7 +89,8 @@ struct LogScan {
                 }
             } catch {
                 // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
-                if isLast, case .newerVersion = error.kind {} else if isLast, try isUnused(file, size: size) {
+                if isLast, case .newerVersion = error.kind {
+                } else if isLast, try isUnused(file, size: size) {
                     try file.close()
                     return nil
                 }

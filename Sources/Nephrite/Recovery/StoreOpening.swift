@@ -70,7 +70,8 @@ struct StoreOpening {
         var catalogue = try readOrCreateCatalogue()
         var report = RecoveryReport()
         let sequences = try logSequences()
-        let isClean = catalogue.isCleanShutdown
+        let isClean =
+            catalogue.isCleanShutdown
             && (sequences.last.map { $0 < catalogue.nextSegmentSequence } ?? true)
         let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID)
         var log = LogScan.Outcome()
@@ -153,7 +154,8 @@ struct StoreOpening {
             var orphans: [String] = []
             for entry in try fileSystem.list(.root) where entry.kind == .directory && entry.name != "wal" {
                 if names.contains(entry.name) { continue }
-                let isLeftover = entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
+                let isLeftover =
+                    entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
                     || entry.name.hasPrefix(DatabaseDirectory.creatingPrefix) || directory.isUnused(entry.name)
                 if isLeftover {
                     try directory.removeIfThere(entry.name)
@@ -229,7 +231,7 @@ struct StoreOpening {
         for sequence in gone.sorted() {
             do {
                 try fileSystem.unlink(SegmentWriter.path(sequence))
-            } catch where error.isNotFound {}
+            } catch  where error.isNotFound {}
         }
     }
 }

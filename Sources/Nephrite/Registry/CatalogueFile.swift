@@ -37,7 +37,7 @@ struct CatalogueFile {
         let bytes = catalogue.encodeFile()
         do {
             try fileSystem.unlink(Self.temporaryPath)
-        } catch where error.isNotFound {}
+        } catch  where error.isNotFound {}
         let file = try fileSystem.open(Self.temporaryPath, .createNew)
         do {
             let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in

@@ -58,7 +58,7 @@ struct DatabaseDirectory {
         try removeIfThere(trash)
         do {
             try fileSystem.rename(StoragePath(name), to: StoragePath(trash))
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return
         }
         try fileSystem.synchronizeDirectory(.root)
@@ -72,7 +72,7 @@ struct DatabaseDirectory {
         let entries: [DirectoryEntry]
         do {
             entries = try fileSystem.list(StoragePath(name))
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return
         }
         for entry in entries { try fileSystem.unlink(StoragePath(name, entry.name)) }

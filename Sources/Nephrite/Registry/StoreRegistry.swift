@@ -1,8 +1,8 @@
 /// The actor that knows which databases there are and which of their files are open: it creates, lists and drops, opens
 /// files on first use, and closes the least recently used when too many are open.
 import StorageFormat
-import Synchronization
 import StorageIO
+import Synchronization
 
 actor StoreRegistry {
     nonisolated let context: StoreContext
@@ -250,7 +250,9 @@ actor StoreRegistry {
         guard DatabaseName.isValid(name), !["wal", "lock", "catalog"].contains(name) else {
             throw StoreError(
                 .invalidName, "\"\(name.prefix(80))\" cannot name a database.",
-                remedy: "Use 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit; wal, lock and catalog are taken.")
+                remedy:
+                    "Use 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit; wal, lock and catalog are taken."
+            )
         }
         guard (1...FormatLimits.dimension).contains(options.dimension) else {
             throw .argument(

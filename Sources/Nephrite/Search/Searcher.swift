@@ -44,7 +44,8 @@ final class Searcher: Sendable {
         }
     }
 
-    private static func scan(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, pages: Range<Int>) -> ExactScanner {
+    private static func scan(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, pages: Range<Int>) -> ExactScanner
+    {
         var scanner = ExactScanner(
             metric: ScanMetric(snapshot.options.metric), query: query, stride: snapshot.identity.stride, limit: k)
         var page = pages.lowerBound

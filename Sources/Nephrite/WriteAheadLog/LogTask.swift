@@ -37,7 +37,7 @@ struct LogTask {
             if fitting.commits.isEmpty {
                 do {
                     try rotate(minimumByteCount: first.byteCount, commits: waiting)
-                } catch where error.isOutOfSpace {
+                } catch  where error.isOutOfSpace {
                     await rollBack(Array(waiting), because: StoreError(error))
                     break
                 } catch {
@@ -118,7 +118,7 @@ struct LogTask {
         for commit in commits { unsafe seal(commit, into: &buffers) }
         do {
             try unsafe segment.write(buffers, byteCount: byteCount)
-        } catch where error.isOutOfSpace {
+        } catch  where error.isOutOfSpace {
             for (state, fingerprint, liveCount) in states.reversed() {
                 state.fingerprint = fingerprint
                 state.liveCount = liveCount
@@ -226,7 +226,7 @@ struct LogTask {
             do {
                 try startSegment(byteCount: byteCount)
                 return
-            } catch where error.isOutOfSpace {
+            } catch  where error.isOutOfSpace {
                 if byteCount > max(needed, 1 << 16) {
                     byteCount = max(needed, byteCount / 8)
                 } else if mayUseReserve {

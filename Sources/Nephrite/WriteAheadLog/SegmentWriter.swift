@@ -26,7 +26,8 @@ struct SegmentWriter: Sendable {
     }
 
     /// Creates a segment: allocated, its header synced, its name synced.
-    static func create(_ header: SegmentHeader, on fileSystem: any FileSystem) throws(FileSystemError) -> SegmentWriter {
+    static func create(_ header: SegmentHeader, on fileSystem: any FileSystem) throws(FileSystemError) -> SegmentWriter
+    {
         let file = try fileSystem.open(path(header.sequence), .createNew)
         do {
             try prepare(file, header)

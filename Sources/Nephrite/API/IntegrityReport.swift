@@ -1,0 +1,70 @@
+/// What checking a store found, as values to print or to act on.
+
+/// One thing that is damaged.
+public struct Damage: Sendable, Hashable, Codable {
+    /// What kind of damage it is: an error code or the name of a contradiction.
+    public var kind: String
+    /// What is wrong, in a sentence.
+    public var message: String
+    /// The file, below the store's directory.
+    public var path: String?
+    /// The position in the file, in bytes.
+    public var offset: UInt64?
+    /// The records it concerns.
+    public var ids: [String]
+}
+
+/// What checking a database found.
+public struct DatabaseIntegrity: Sendable, Hashable, Codable {
+    /// The database.
+    public var name: String
+    /// Records that were checked.
+    public var recordCount: Int
+    /// Bytes of vectors, ids and metadata whose checksums were checked.
+    public var checkedByteCount: Int
+    /// What is damaged; the first thousand findings at most.
+    public var damages: [Damage]
+}
+
+/// What checking a store found.
+public struct IntegrityReport: Sendable, Hashable, Codable {
+    /// Each database.
+    public var databases: [DatabaseIntegrity]
+    /// Directories that no database claims.
+    public var orphans: [String]
+
+    /// Whether nothing is damaged.
+    public var isSound: Bool { databases.allSatisfy(\.damages.isEmpty) }
+}
+
+extension VectorStore {
+    /// Checks every database: index, checksums of all records, ids against slots, counts and fingerprint. Works on
+    /// snapshots, so that reads and writes go on.
+    ///
+    /// - Returns: what was found; damage is part of the result, not an error.
+    /// - Throws: `CancellationError`, `notRunning`.
+    public func check() async throws -> IntegrityReport {
+        let store = try running()
+        var databases: [DatabaseIntegrity] = []
+        for description in await store.registry.descriptions() {
+            try Task.checkCancellation()
+            do {
+                let snapshot = try await database(description.name).snapshot()
+                databases.append(await store.context.io.run { IntegrityCheck(snapshot: snapshot).run() })
+            } catch let error as StoreError where error.code != .closed && error.code != .databaseNotFound {
+                databases.append(
+                    DatabaseIntegrity(
+                        name: description.name, recordCount: 0, checkedByteCount: 0, damages: [Damage(error)]))
+            }
+        }
+        return IntegrityReport(databases: databases, orphans: recoveryReport?.orphans ?? [])
+    }
+}
+
+extension Damage {
+    init(_ error: StoreError) {
+        self.init(
+            kind: error.code.description, message: error.message, path: error.path, offset: error.offset, ids: error.ids
+        )
+    }
+}
