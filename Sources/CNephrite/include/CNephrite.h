@@ -4,5 +4,6 @@
 #include "nephrite_crc32c.h"
 #include "nephrite_hash.h"
 #include "nephrite_kernels.h"
+#include "nephrite_memory.h"
 #include "nephrite_syscalls.h"
 #endif

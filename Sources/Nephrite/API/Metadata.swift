@@ -64,6 +64,10 @@ public struct Metadata: Sendable, Hashable {
             self.init()
             return
         }
+        if let bytes = FlatMetadata.encode(fields) {
+            self.init(validated: bytes)
+            return
+        }
         var writer = MetadataWriter(reservingCapacity: 32 * fields.count)
         for (key, value) in fields {
             writer.field(key)

@@ -65,11 +65,11 @@ public struct StoreStatistics: Sendable, Hashable, Codable {
 
 extension DatabaseFile {
     func statistics() -> DatabaseStatistics {
-        let pages = records.pages.pageCount + directory.pages.pageCount
+        let pages = index.records.pages.pageCount + index.directory.pages.pageCount
         return DatabaseStatistics(
-            name: identity.name, recordCount: liveCount, deletedCount: deletedCount,
+            name: identity.name, recordCount: index.liveCount, deletedCount: index.deletedCount,
             dimension: identity.options.dimension, fileByteCount: Int(layout.fileByteCount),
-            vectorByteCount: liveCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
+            vectorByteCount: index.liveCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
             lastVersion: lastCommitLSN, checkpointVersion: checkpointLSN,
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,

@@ -14,7 +14,7 @@ extension DatabaseFile {
         let neededSlots = max(0, slots.highWater + slotCount - slots.freeCount)
         let slotsFit = neededSlots <= layout.slotCapacity(stride: identity.stride)
         let unitsFit = payload.canExtend(by: units, capacity: layout.payloadUnitCapacity)
-        let idsWanted = directory.count + pendingInserts + slotCount
+        let idsWanted = index.directory.count + pendingInserts + slotCount
         let bucketsFit = idsWanted * 4 <= layout.bucketCapacity * 3
         if slotsFit, unitsFit, bucketsFit { return nil }
         var buckets = max(layout.bucketCapacity, IDDirectory.minimumBucketCount)
@@ -50,7 +50,7 @@ extension DatabaseFile {
     /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
     private func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
         let slotCount = batch.slotCount
-        return (directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9
+        return (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9
             && slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
             && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
     }

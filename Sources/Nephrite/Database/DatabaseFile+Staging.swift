@@ -76,6 +76,9 @@ extension DatabaseFile {
         }
     }
 
+    /// How many operations ahead a bucket is fetched.
+    static let prefetchDistance = 8
+
     /// Never leaves the actor: tells ``commit(_:)`` to grow the file and try again.
     private static let needsRoom = StoreError.Code.limitReached
 
@@ -108,7 +111,7 @@ extension DatabaseFile {
                     slot: operation.slot, lsn: lsn, contentChecksum: operation.contentChecksum, isPending: true))
         }
         guard let slot = unsafe appliedSlot(id, hash: hash) else { return .absent(pendingLSN: 0) }
-        let entry = records[Int(slot)]
+        let entry = index.records[Int(slot)]
         return .present(
             Current(
                 slot: slot, lsn: entry.lsn,
@@ -126,6 +129,9 @@ extension DatabaseFile {
         var dependsOnLSN: UInt64 = 0
         for index in batch.operations.indices {
             let operation = batch.operations[index]
+            if index + Self.prefetchDistance < batch.operations.count {
+                self.index.directory.prefetch(hash: batch.operations[index + Self.prefetchDistance].idHash)
+            }
             var failure: StoreError?
             switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial) {
             case .prepared:
@@ -162,7 +168,8 @@ extension DatabaseFile {
         let recordOffsets = finishRecords(batch)
         return CommitPart(
             file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
-            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSN: dependsOnLSN, serial: serial)
+            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSN: dependsOnLSN,
+            insertCount: inserts, serial: serial)
     }
 
     private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {
@@ -246,10 +253,7 @@ extension DatabaseFile {
     /// Takes back a staged part that did not reach the log.
     func undo(_ part: CommitPart) {
         pending.remove(part.batch, serial: part.serial)
-        for operation in part.batch.operations
-        where operation.kind == .store && operation.previousSlot == BatchOperation.noSlot {
-            pendingInserts -= 1
-        }
+        pendingInserts -= part.insertCount
         release(part.batch)
     }
 

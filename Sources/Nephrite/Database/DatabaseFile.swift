@@ -12,11 +12,7 @@ struct LoadedDatabase: Sendable {
     var dataFile: DataFile
     var layout: FileLayout
     var mapping: DataMapping
-    var records: RecordTable
-    var directory: IDDirectory
-    var liveCount: Int
-    var deletedCount: Int
-    var fingerprint: StateFingerprint
+    var index: DatabaseIndex
     var lastCommitLSN: UInt64
     var slots: SlotAllocator
     var payload: PayloadAllocator
@@ -40,11 +36,7 @@ actor DatabaseFile {
 
     var layout: FileLayout
     var mapping: DataMapping
-    var records: RecordTable
-    var directory: IDDirectory
-    var liveCount: Int
-    var deletedCount: Int
-    var fingerprint: StateFingerprint
+    var index: DatabaseIndex
     var lastCommitLSN: UInt64
     var updatedAt: UInt64
 
@@ -79,11 +71,7 @@ actor DatabaseFile {
         dataFile = loaded.dataFile
         layout = loaded.layout
         mapping = loaded.mapping
-        records = loaded.records
-        directory = loaded.directory
-        liveCount = loaded.liveCount
-        deletedCount = loaded.deletedCount
-        fingerprint = loaded.fingerprint
+        index = loaded.index
         lastCommitLSN = loaded.lastCommitLSN
         updatedAt = loaded.updatedAt
         generation = loaded.generation
@@ -98,14 +86,15 @@ actor DatabaseFile {
         if loaded.directoryIsOnDisk { directoryRegions[Int(loaded.generation % 2)] = LoadedDatabase.epoch }
         slots = loaded.slots
         payload = loaded.payload
-        logState = DatabaseLogState(fingerprint: loaded.fingerprint, liveCount: loaded.liveCount)
+        logState = DatabaseLogState(fingerprint: loaded.index.fingerprint, liveCount: loaded.index.liveCount)
     }
 
     /// A snapshot of everything applied so far.
     func makeSnapshot() -> DatabaseSnapshot {
         DatabaseSnapshot(
-            identity: identity, records: records, directory: directory, mapping: mapping, count: liveCount,
-            version: lastCommitLSN, fingerprint: fingerprint, ledger: cell.ledger, searcher: context.searcher,
+            identity: identity, records: index.records, directory: index.directory, mapping: mapping,
+            count: index.liveCount, version: lastCommitLSN, fingerprint: index.fingerprint, ledger: cell.ledger,
+            searcher: context.searcher,
             verifiesReads: context.configuration.verifiesReads)
     }
 
@@ -131,8 +120,8 @@ actor DatabaseFile {
 
     /// The slot of an applied record.
     func appliedSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
-        directory.find(hash: hash) { slot in
-            let entry = records[Int(slot)]
+        index.directory.find(hash: hash) { slot in
+            let entry = index.records[Int(slot)]
             guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
             let stored = unsafe UnsafeRawBufferPointer(
                 start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,

@@ -4,11 +4,12 @@
 /// A bucket is a hint: whoever looks an id up checks the slot's entry and compares the id's bytes. That is what makes
 /// growing simple: buckets left behind in the smaller table do no harm, because a slot that is active and holds an
 /// equal id is the record, whichever table led to it.
+import CNephrite
 import StorageFormat
 
 struct IDDirectory: Sendable {
     static let minimumBucketCount = FormatLimits.bucketsPerPage
-    private static let bucketsMovedPerInsert = 32
+    private static let bucketsMovedPerInsert = 8
 
     private(set) var pages: PagedTable
     private(set) var bucketCount: Int
@@ -88,14 +89,21 @@ struct IDDirectory: Sendable {
         unsafe page.bytes.storeBytes(of: bucket, toByteOffset: (index & 511) * 8, as: DirectoryBucket.self)
     }
 
+    /// Brings the bucket where a hash would be found close; for loops over many ids.
+    @inline(__always)
+    func prefetch(hash: UInt64) {
+        let index = Self.home(UInt32(truncatingIfNeeded: hash &>> 32), bucketCount)
+        unsafe nephrite_prefetch(pages.address(ofPage: index &>> 9) + (index & 511) &* 8)
+    }
+
     // MARK: Changing
 
     /// Adds a slot for a hash that it is not there for yet; grows first when the table is full and may grow.
     mutating func insert(
-        hash: UInt64, slot: UInt32, epoch: UInt64, mayGrow: Bool, isLive: (UInt32, UInt32) -> Bool
+        hash: UInt64, slot: UInt32, epoch: UInt64, mayGrow: Bool, records: RecordTable
     ) {
-        move(Self.bucketsMovedPerInsert, epoch: epoch, isLive: isLive)
-        if isFull, mayGrow { grow(epoch: epoch, isLive: isLive) }
+        if previous != nil { move(Self.bucketsMovedPerInsert, epoch: epoch, records: records) }
+        if isFull, mayGrow { grow(epoch: epoch, records: records) }
         precondition(count + 1 < bucketCount, "staging let an insert through that the directory has no room for")
         place(DirectoryBucket(slotPlusOne: slot + 1, fragment: UInt32(truncatingIfNeeded: hash >> 32)), epoch: epoch)
         count += 1
@@ -153,8 +161,8 @@ struct IDDirectory: Sendable {
     // MARK: Growing
 
     /// Doubles the table; the buckets of the old one are moved by the inserts that follow.
-    private mutating func grow(epoch: UInt64, isLive: (UInt32, UInt32) -> Bool) {
-        move(.max, epoch: epoch, isLive: isLive)
+    private mutating func grow(epoch: UInt64, records: RecordTable) {
+        move(.max, epoch: epoch, records: records)
         previous = pages
         previousBucketCount = bucketCount
         movedCount = 0
@@ -162,14 +170,14 @@ struct IDDirectory: Sendable {
         pages = PagedTable(pageCount: bucketCount / FormatLimits.bucketsPerPage, epoch: epoch)
     }
 
-    /// Moves the next buckets of the smaller table; `isLive` tells whether a slot is active with a given fragment.
-    mutating func move(_ budget: Int, epoch: UInt64, isLive: (UInt32, UInt32) -> Bool) {
+    /// Moves the next buckets of the smaller table whose slots are still live.
+    mutating func move(_ budget: Int, epoch: UInt64, records: RecordTable) {
         guard let source = previous else { return }
         let end = min(previousBucketCount, movedCount + min(budget, previousBucketCount))
         while movedCount < end {
             let bucket = Self.bucket(at: movedCount, in: source)
             movedCount += 1
-            guard bucket.slotPlusOne != 0, isLive(bucket.slotPlusOne - 1, bucket.fragment),
+            guard bucket.slotPlusOne != 0, records.isLive(bucket.slotPlusOne - 1, fragment: bucket.fragment),
                 index(of: bucket.slotPlusOne - 1, fragment: bucket.fragment) == nil
             else { continue }
             place(bucket, epoch: epoch)

@@ -29,7 +29,10 @@ struct RecordTable: Sendable {
     }
 
     /// Writes the entry of a slot, growing the table to reach it.
-    mutating func set(_ entry: RecordEntry, at slot: Int, epoch: UInt64) {
+    ///
+    /// - Returns: the entry that was there.
+    @inline(__always)
+    mutating func set(_ entry: RecordEntry, at slot: Int, epoch: UInt64) -> RecordEntry {
         while slot / Self.entriesPerPage >= pages.pageCount { pages.append(IndexPage(epoch: epoch)) }
         let page = pages.mutablePage(slot / Self.entriesPerPage, epoch: epoch)
         let offset = (slot % Self.entriesPerPage) * 32
@@ -37,6 +40,13 @@ struct RecordTable: Sendable {
         page.activeCount += (entry.isActive ? 1 : 0) - (old.isActive ? 1 : 0)
         unsafe page.bytes.storeBytes(of: entry, toByteOffset: offset, as: RecordEntry.self)
         slotCount = max(slotCount, slot + 1)
+        return old
+    }
+
+    /// Whether a slot is active with a given top half of its id's hash, for directory buckets on the move.
+    func isLive(_ slot: UInt32, fragment: UInt32) -> Bool {
+        let entry = self[Int(slot)]
+        return entry.isActive && UInt32(truncatingIfNeeded: entry.idHash >> 32) == fragment
     }
 
     /// Calls `body` with every active entry in slot order.

@@ -8,11 +8,7 @@ struct CheckpointPlan: Sendable {
     let identity: DatabaseIdentity
     let dataFile: DataFile
     let layout: FileLayout
-    let records: RecordTable
-    let directory: IDDirectory
-    let liveCount: Int
-    let deletedCount: Int
-    let fingerprint: StateFingerprint
+    let index: DatabaseIndex
     /// Everything of the database up to it is in the checkpoint.
     let lsn: UInt64
     /// The last commit that changed a record.
@@ -28,6 +24,8 @@ struct CheckpointPlan: Sendable {
     let epoch: UInt64
     let logSequence: UInt64
 
+    var records: RecordTable { index.records }
+    var directory: IDDirectory { index.directory }
     var region: Int { Int(generation % 2) }
 }
 
@@ -111,12 +109,12 @@ struct CheckpointWriter {
     private func header(pageTableChecksum: UInt32, directoryIsValid: Bool) -> FileHeader {
         FileHeader(
             dimension: plan.identity.options.dimension, metric: plan.identity.options.metric.format,
-            flags: directoryIsValid ? [.directoryIsValid] : [], vectorCount: UInt64(plan.liveCount),
-            deletedCount: UInt64(plan.deletedCount),
+            flags: directoryIsValid ? [.directoryIsValid] : [], vectorCount: UInt64(plan.index.liveCount),
+            deletedCount: UInt64(plan.index.deletedCount),
             indexOffset: plan.layout.recordTable[plan.region].pieces.first?.fileOffset ?? 0,
             dataOffset: plan.layout.vectors.pieces.first?.fileOffset ?? 0, generation: plan.generation,
             checkpointLSN: plan.lsn, uuid: plan.identity.uuid, incarnation: plan.identity.incarnation,
-            idHashKey: plan.identity.hashKey, fingerprint: plan.fingerprint,
+            idHashKey: plan.identity.hashKey, fingerprint: plan.index.fingerprint,
             slotCount: UInt64(plan.records.slotCount), directoryBucketCount: UInt64(plan.directory.bucketCount),
             createdAt: plan.identity.createdAt, updatedAt: plan.updatedAt,
             recordPageCount: UInt32(plan.records.pages.pageCount),

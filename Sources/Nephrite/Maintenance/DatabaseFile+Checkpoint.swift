@@ -48,8 +48,7 @@ extension DatabaseFile {
         let next = generation + 1
         let region = Int(next % 2)
         let plan = CheckpointPlan(
-            identity: identity, dataFile: dataFile, layout: layout, records: records, directory: directory,
-            liveCount: liveCount, deletedCount: deletedCount, fingerprint: fingerprint,
+            identity: identity, dataFile: dataFile, layout: layout, index: index,
             lsn: max(lastCommitLSN, lastLayoutLSN), lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],

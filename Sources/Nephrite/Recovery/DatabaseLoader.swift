@@ -71,8 +71,10 @@ struct DatabaseLoader {
         return LoadedDatabase(
             identity: identity,
             dataFile: DataFile(file: file, fileSystem: fileSystem, stride: identity.stride), layout: layout,
-            mapping: mapping, records: records, directory: directory, liveCount: Int(header.vectorCount),
-            deletedCount: Int(header.deletedCount), fingerprint: header.fingerprint,
+            mapping: mapping,
+            index: DatabaseIndex(
+                records: records, directory: directory, liveCount: Int(header.vectorCount),
+                deletedCount: Int(header.deletedCount), fingerprint: header.fingerprint),
             lastCommitLSN: header.lastCommitLSN, slots: state.slots, payload: state.payload,
             updatedAt: header.updatedAt, directoryIsOnDisk: isOnDisk, generation: header.generation,
             checkpointLSN: header.checkpointLSN, headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost)
@@ -245,7 +247,7 @@ struct DatabaseLoader {
         records.forEachActive { slot, entry in
             directory.insert(
                 hash: entry.idHash, slot: UInt32(slot), epoch: LoadedDatabase.epoch, mayGrow: false,
-                isLive: { _, _ in true })
+                records: records)
         }
         return directory
     }

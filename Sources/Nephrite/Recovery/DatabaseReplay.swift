@@ -85,8 +85,8 @@ struct DatabaseReplay {
             let delete = try unsafe DeleteBody.decode(body)
             let id = unsafe UnsafeRawBufferPointer(rebasing: body[delete.id])
             if let slot = unsafe find(id, hash: delete.reference.idHash) {
-                retire(slot, lsn: header.lsn)
-                state.directory.remove(hash: delete.reference.idHash, slot: slot, epoch: replayEpoch)
+                _ = state.index.delete(slot: slot, context(header.lsn))
+                sources[slot] = nil
             }
         case .bulkStore:
             let bulk = try unsafe BulkStoreBody.decode(body)
@@ -127,51 +127,25 @@ struct DatabaseReplay {
         _ reference: StoreReference, id: UnsafeRawBufferPointer?, lsn: UInt64, source: Source
     ) {
         let previous = unsafe find(id, hash: reference.idHash)
-        if let previous { retire(previous, lsn: lsn) }
-        let entry = RecordEntry(
-            idHash: reference.idHash, payloadUnit: reference.payloadUnit, payloadLength: reference.payloadLength,
-            flags: .active, lsn: lsn,
-            tag: identity.tag(contentChecksum: reference.contentChecksum, slot: reference.slot),
-            idLength: Int(reference.idLength))
-        if state.records[Int(reference.slot)].isDeleted { state.deletedCount -= 1 }
-        state.records.set(entry, at: Int(reference.slot), epoch: replayEpoch)
-        state.liveCount += 1
-        state.fingerprint.insert(
-            idHash: reference.idHash, lsn: lsn, contentChecksum: reference.contentChecksum)
+        let store = DatabaseIndex.Store(
+            idHash: reference.idHash, slot: reference.slot, payloadUnit: reference.payloadUnit,
+            payloadLength: reference.payloadLength, idLength: Int(reference.idLength),
+            contentChecksum: reference.contentChecksum)
+        _ = state.index.store(store, replacing: previous, context(lsn))
+        if let previous { sources[previous] = nil }
         sources[reference.slot] = source
-        if let previous {
-            state.directory.replace(
-                hash: reference.idHash, oldSlot: previous, newSlot: reference.slot, epoch: replayEpoch)
-        } else {
-            let records = state.records
-            state.directory.insert(
-                hash: reference.idHash, slot: reference.slot, epoch: replayEpoch,
-                mayGrow: state.directory.bucketCount * 2 <= state.layout.bucketCapacity,
-                isLive: { slot, fragment in
-                    let entry = records[Int(slot)]
-                    return entry.isActive && UInt32(truncatingIfNeeded: entry.idHash >> 32) == fragment
-                })
-        }
+    }
+
+    private func context(_ lsn: UInt64) -> DatabaseIndex.Context {
+        DatabaseIndex.Context(
+            identity: identity, lsn: lsn, epoch: replayEpoch, bucketCapacity: state.layout.bucketCapacity)
     }
 
     private var replayEpoch: UInt64 { LoadedDatabase.epoch + 1 }
 
-    private mutating func retire(_ slot: UInt32, lsn: UInt64) {
-        let old = state.records[Int(slot)]
-        state.fingerprint.remove(
-            idHash: old.idHash, lsn: old.lsn, contentChecksum: identity.tag(contentChecksum: old.tag, slot: slot))
-        let gone = RecordEntry(
-            idHash: old.idHash, payloadUnit: old.payloadUnit, payloadLength: old.payloadLength, flags: .deleted,
-            lsn: lsn, tag: old.tag, idLength: Int(old.idLength))
-        state.records.set(gone, at: Int(slot), epoch: replayEpoch)
-        state.deletedCount += 1
-        state.liveCount -= 1
-        sources[slot] = nil
-    }
-
     private func find(_ id: UnsafeRawBufferPointer?, hash: UInt64) -> UInt32? {
-        state.directory.find(hash: hash) { slot in
-            let entry = state.records[Int(slot)]
+        state.index.directory.find(hash: hash) { slot in
+            let entry = state.index.records[Int(slot)]
             guard entry.isActive, entry.idHash == hash else { return false }
             guard let id = unsafe id else { return true }
             guard Int(entry.idLength) == id.count else { return false }
@@ -209,7 +183,8 @@ struct DatabaseReplay {
     /// Checks the outcome against what the last commit recorded, puts the surviving records in place and checkpoints.
     mutating func finish(through lsn: UInt64) throws(StoreError) {
         if let recorded {
-            guard recorded.fingerprint == state.fingerprint, recorded.liveCount == UInt64(state.liveCount) else {
+            guard recorded.fingerprint == state.index.fingerprint, recorded.liveCount == UInt64(state.index.liveCount)
+            else {
                 throw damaged("Replaying the log did not give the state that commit \(state.lastCommitLSN) recorded.")
             }
         }
@@ -231,7 +206,7 @@ struct DatabaseReplay {
         var vectors = AreaWriter(file: file, area: state.layout.vectors)
         var payloads = AreaWriter(file: file, area: state.layout.payload)
         for slot in sources.keys.sorted() {
-            let entry = state.records[Int(slot)]
+            let entry = state.index.records[Int(slot)]
             let vectorBytes = identity.vectorByteCount
             let vector: UnsafeRawPointer
             let payload: UnsafeRawPointer
@@ -261,19 +236,14 @@ struct DatabaseReplay {
     }
 
     private mutating func checkpoint(through lsn: UInt64) throws(FileSystemError) {
-        let records = state.records
-        state.directory.move(.max, epoch: replayEpoch) { slot, fragment in
-            let entry = records[Int(slot)]
-            return entry.isActive && UInt32(truncatingIfNeeded: entry.idHash >> 32) == fragment
-        }
+        state.index.settleDirectory(epoch: replayEpoch)
         var highWater = state.payload.highWater
-        state.records.forEachActive { _, entry in
+        state.index.records.forEachActive { _, entry in
             highWater = max(highWater, Int(entry.payloadUnit) + entry.payloadUnitCount)
         }
         let plan = CheckpointPlan(
-            identity: identity, dataFile: state.dataFile, layout: state.layout, records: state.records,
-            directory: state.directory, liveCount: state.liveCount, deletedCount: state.deletedCount,
-            fingerprint: state.fingerprint, lsn: lsn, lastCommitLSN: state.lastCommitLSN, payloadHighWater: highWater,
+            identity: identity, dataFile: state.dataFile, layout: state.layout, index: state.index,
+            lsn: lsn, lastCommitLSN: state.lastCommitLSN, payloadHighWater: highWater,
             updatedAt: state.updatedAt, generation: state.generation + 1,
             previousHeaderChecksum: state.headerChecksum, recordsCurrentThrough: 0, directoryCurrentThrough: 0,
             epoch: replayEpoch, logSequence: 0)

@@ -20,12 +20,16 @@ final class CommitPart: @unchecked Sendable {
     let logState: DatabaseLogState
     /// The LSN of the newest commit not yet applied that this one was staged on top of; 0 for none.
     let dependsOnLSN: UInt64
+    /// Stores among the operations, and how many of them are of new ids.
+    let storeCount: Int
+    let insertCount: Int
     /// Its place in the database's order of staged commits.
     let serial: UInt32
 
     init(
         file: DatabaseFile, dataFile: DataFile, layout: FileLayout, batch: OperationBatch, recordOffsets: [Int],
-        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSN: UInt64, serial: UInt32
+        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSN: UInt64, insertCount: Int,
+        serial: UInt32
     ) {
         self.file = file
         self.dataFile = dataFile
@@ -36,6 +40,8 @@ final class CommitPart: @unchecked Sendable {
         self.liveDelta = liveDelta
         self.logState = logState
         self.dependsOnLSN = dependsOnLSN
+        self.insertCount = insertCount
+        storeCount = batch.slotCount
         self.serial = serial
     }
 }
