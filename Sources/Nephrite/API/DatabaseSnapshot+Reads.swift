@@ -1,4 +1,5 @@
 /// Point reads of a snapshot: what callers ask by id, answered from mapped memory.
+import CNephrite
 import StorageFormat
 
 extension DatabaseSnapshot {
@@ -55,18 +56,54 @@ extension DatabaseSnapshot {
 
     /// The vectors of several records in the order of `ids`, nil where there is none.
     public func vectors(for ids: [String]) throws(StoreError) -> [[Float]?] {
-        var vectors: [[Float]?] = []
-        vectors.reserveCapacity(ids.count)
-        for id in ids { vectors.append(try vector(for: id)) }
-        return vectors
+        try batch(ids) { (slot, entry, _) throws(StoreError) in
+            try verify(slot: slot, entry: entry)
+            return vector(slot: slot)
+        }
     }
 
     /// The records of several ids in the order of `ids`, nil where there is none.
     public func records(for ids: [String]) throws(StoreError) -> [VectorRecord?] {
-        var records: [VectorRecord?] = []
-        records.reserveCapacity(ids.count)
-        for id in ids { records.append(try record(for: id)) }
-        return records
+        try batch(ids) { (slot, entry, id) throws(StoreError) in
+            try record(slot: slot, entry: entry, id: id)
+        }
+    }
+
+    /// Looks several ids up, each step for all of them before the next, so that the cache misses of one overlap with
+    /// those of the others.
+    private func batch<R>(
+        _ ids: [String], _ body: (UInt32, RecordEntry, String) throws(StoreError) -> R
+    ) throws(StoreError) -> [R?] {
+        var hashes: [UInt64] = []
+        hashes.reserveCapacity(ids.count)
+        for var id in ids {
+            let hash = id.withUTF8 { unsafe IDHash.hash(UnsafeRawBufferPointer($0), key: identity.hashKey) }
+            directory.prefetch(hash: hash)
+            hashes.append(hash)
+        }
+        var slots: [UInt32?] = []
+        slots.reserveCapacity(ids.count)
+        for (index, var id) in ids.enumerated() {
+            let slot = id.withUTF8 { bytes in
+                bytes.isEmpty ? nil : unsafe findSlot(UnsafeRawBufferPointer(bytes), hash: hashes[index])
+            }
+            if let slot {
+                for line in stride(from: 0, to: min(identity.vectorByteCount, 1_024), by: 64) {
+                    unsafe nephrite_prefetch(vectorAddress(slot) + line)
+                }
+            }
+            slots.append(slot)
+        }
+        var results: [R?] = []
+        results.reserveCapacity(ids.count)
+        for (index, slot) in slots.enumerated() {
+            guard let slot else {
+                results.append(nil)
+                continue
+            }
+            results.append(try body(slot, records[Int(slot)], ids[index]))
+        }
+        return results
     }
 
     /// Whether a record of that id is there.

@@ -56,14 +56,18 @@ public final class DatabaseSnapshot: Sendable {
     /// The slot and entry of an id, if it is there.
     @inline(__always)
     func find(_ id: UnsafeRawBufferPointer) -> (slot: UInt32, entry: RecordEntry)? {
-        let hash = unsafe IDHash.hash(id, key: identity.hashKey)
-        let slot = directory.find(hash: hash) { slot in
+        guard let slot = unsafe findSlot(id, hash: IDHash.hash(id, key: identity.hashKey)) else { return nil }
+        return (slot, records[Int(slot)])
+    }
+
+    /// The slot of an id whose hash is known.
+    @inline(__always)
+    func findSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        directory.find(hash: hash) { slot in
             let entry = records[Int(slot)]
             return unsafe entry.isActive && entry.idHash == hash && Int(entry.idLength) == id.count
                 && memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0
         }
-        guard let slot else { return nil }
-        return (slot, records[Int(slot)])
     }
 
     @inline(__always)
