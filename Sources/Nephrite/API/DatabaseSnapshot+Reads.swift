@@ -71,8 +71,8 @@ extension DatabaseSnapshot {
 
     /// Whether a record of that id is there.
     public func contains(_ id: String) -> Bool {
-        let found: Bool?? = try? withFound(id) { _, _ in true }
-        return found.flatMap { $0 } ?? false
+        // What is there and damaged is there.
+        (try? withFound(id) { _, _ in true }) ?? true
     }
 
     func record(slot: UInt32, entry: RecordEntry, id: String? = nil) throws(StoreError) -> VectorRecord {

@@ -56,11 +56,23 @@ public final class DatabaseSnapshot: Sendable {
     /// The slot and entry of an id, if it is there.
     @inline(__always)
     func find(_ id: UnsafeRawBufferPointer) -> (slot: UInt32, entry: RecordEntry)? {
+        var suspect = BatchOperation.noSlot
+        return unsafe find(id, suspect: &suspect)
+    }
+
+    /// Finds an id; `suspect` is set to a slot that has its hash and length, but other bytes: another id by a rare
+    /// chance, else this one, damaged.
+    @inline(__always)
+    private func find(
+        _ id: UnsafeRawBufferPointer, suspect: inout UInt32
+    ) -> (slot: UInt32, entry: RecordEntry)? {
         let hash = unsafe IDHash.hash(id, key: identity.hashKey)
         let slot = directory.find(hash: hash) { slot in
             let entry = records[Int(slot)]
-            return unsafe entry.isActive && entry.idHash == hash && Int(entry.idLength) == id.count
-                && memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0
+            guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
+            if unsafe memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0 { return true }
+            suspect = slot
+            return false
         }
         guard let slot else { return nil }
         return (slot, records[Int(slot)])
@@ -72,10 +84,13 @@ public final class DatabaseSnapshot: Sendable {
     ) throws(StoreError) -> R? {
         var id = id
         let result: Result<R?, StoreError> = id.withUTF8 { bytes in
-            guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount,
-                let found = unsafe find(UnsafeRawBufferPointer(bytes))
-            else { return .success(nil) }
+            guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount else { return .success(nil) }
+            var suspect = BatchOperation.noSlot
             do throws(StoreError) {
+                guard let found = unsafe find(UnsafeRawBufferPointer(bytes), suspect: &suspect) else {
+                    if suspect != BatchOperation.noSlot { try verify(slot: suspect, entry: records[Int(suspect)]) }
+                    return .success(nil)
+                }
                 return .success(try body(found.slot, found.entry))
             } catch {
                 return .failure(error)
