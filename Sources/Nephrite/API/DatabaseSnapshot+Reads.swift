@@ -108,8 +108,12 @@ extension DatabaseSnapshot {
 
     /// Whether a record of that id is there.
     public func contains(_ id: String) -> Bool {
-        let found: Bool?? = try? withFound(id) { _, _ in true }
-        return found.flatMap { $0 } ?? false
+        do {
+            return try withFound(id) { _, _ in true } != nil
+        } catch {
+            // What is there and damaged is there.
+            return true
+        }
     }
 
     func record(slot: UInt32, entry: RecordEntry, id: String? = nil) throws(StoreError) -> VectorRecord {

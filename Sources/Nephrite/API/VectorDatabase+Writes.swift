@@ -103,8 +103,8 @@ extension VectorDatabase {
     /// - Returns: how many were there.
     @discardableResult
     public func delete(_ ids: [String]) async throws -> Int {
-        var seen: Set<String> = []
-        let unique = ids.filter { seen.insert($0).inserted }
+        var seen: Set<RecordID> = []
+        let unique = ids.filter { seen.insert(RecordID($0)).inserted }
         return try await withFile { file in try await file.delete(unique, condition: .none).count }
     }
 

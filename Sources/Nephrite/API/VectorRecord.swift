@@ -34,3 +34,49 @@ public struct SearchHit: Sendable, Hashable {
     /// Cosine similarity, inner product or Euclidean distance, as the database's metric says.
     public let score: Float
 }
+
+/// An id as the engine compares it: byte by byte. Swift's own `==` takes texts for equal that differ in how their
+/// accents are composed, which are different ids.
+struct RecordID: Hashable, Sendable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    static func == (left: RecordID, right: RecordID) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+
+    func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+
+    func precedes(_ other: RecordID) -> Bool { text.utf8.lexicographicallyPrecedes(other.text.utf8) }
+}
+
+extension VectorRecord {
+    /// Whether two records have the same content; ids are compared byte by byte.
+    public static func == (left: VectorRecord, right: VectorRecord) -> Bool {
+        RecordID(left.id) == RecordID(right.id) && left.version == right.version && left.vector == right.vector
+            && left.metadata == right.metadata
+    }
+
+    /// Hashes what `==` compares.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(RecordID(id))
+        hasher.combine(version)
+        hasher.combine(vector)
+        hasher.combine(metadata)
+    }
+}
+
+extension SearchHit {
+    /// Whether two hits are the same; ids are compared byte by byte.
+    public static func == (left: SearchHit, right: SearchHit) -> Bool {
+        RecordID(left.id) == RecordID(right.id) && left.score == right.score
+    }
+
+    /// Hashes what `==` compares.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(RecordID(id))
+        hasher.combine(score)
+    }
+}

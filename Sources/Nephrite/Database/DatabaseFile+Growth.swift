@@ -10,8 +10,10 @@ extension DatabaseFile {
     /// What the file must hold for a batch to be staged; nil if it does already.
     private func demand(for batch: OperationBatch) -> GrowthPlan.Demand? {
         let slotCount = batch.slotCount
-        let units = batch.payloadUnitCount
-        let neededSlots = max(0, slots.highWater + slotCount - slots.freeCount)
+        if slotCount == 0 { return nil }
+        let missingSlots = batch.isAllocated ? 0 : slotCount
+        let units = batch.isAllocated ? 0 : batch.payloadUnitCount
+        let neededSlots = max(0, slots.highWater + missingSlots - slots.freeCount)
         let slotsFit = neededSlots <= layout.slotCapacity(stride: identity.stride)
         let unitsFit = payload.canExtend(by: units, capacity: layout.payloadUnitCapacity)
         let idsWanted = index.directory.count + pendingInserts + slotCount
@@ -48,11 +50,12 @@ extension DatabaseFile {
     }
 
     /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
-    private func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
+    func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
         let slotCount = batch.slotCount
-        return (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9
-            && slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
-            && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
+        guard (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9 else { return false }
+        return batch.isAllocated
+            || slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
+                && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
     }
 
     private func grow(to demand: GrowthPlan.Demand) async throws {

@@ -22,7 +22,12 @@ extension DatabaseFile {
             do {
                 if let version = try await stageAndWait(batch) { return version }
             } catch let error as StoreError where error.code == Self.needsRoom {
-                try await makeRoom(for: batch)
+                do {
+                    try await makeRoom(for: batch)
+                } catch {
+                    releaseBulk(batch)
+                    throw error
+                }
                 continue
             }
             // A transaction over several databases has prepared one of the ids; it goes first.
@@ -58,7 +63,7 @@ extension DatabaseFile {
     /// Stages a batch, enqueues it and waits for its outcome; nil if a prepared transaction is in the way.
     private func stageAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
         try checkOpen()
-        guard batch.bulk != nil || hasRoom(for: batch) else {
+        guard hasRoom(for: batch) || fitsFullDirectory(batch) else {
             throw StoreError(Self.needsRoom, "", remedy: "")
         }
         guard let part = try stage(batch) else { return nil }
@@ -126,7 +131,7 @@ extension DatabaseFile {
         var removed = StateFingerprint.empty
         var liveDelta = 0
         var inserts = 0
-        var dependsOnLSN: UInt64 = 0
+        var dependsOnLSNs: [UInt64] = []
         for index in batch.operations.indices {
             let operation = batch.operations[index]
             if index + Self.prefetchDistance < batch.operations.count {
@@ -144,14 +149,16 @@ extension DatabaseFile {
                     ids: [batch.idText(operation)], remedy: "Keep one of the two; a batch has no order.")
             case .absent(let pendingLSN):
                 failure = judge(operation, batch, current: nil)
-                dependsOnLSN = max(dependsOnLSN, pendingLSN)
+                // An earlier attempt at staging may have found a record.
+                batch.operations[index].previousSlot = BatchOperation.noSlot
+                if pendingLSN > 0 { dependsOnLSNs.append(pendingLSN) }
                 if operation.kind == .store {
                     liveDelta += 1
                     inserts += 1
                 }
             case .present(let current):
                 failure = judge(operation, batch, current: current.lsn)
-                if current.isPending { dependsOnLSN = max(dependsOnLSN, current.lsn) }
+                if current.isPending { dependsOnLSNs.append(current.lsn) }
                 removed.insert(
                     idHash: operation.idHash, lsn: current.lsn, contentChecksum: current.contentChecksum)
                 batch.operations[index].previousSlot = current.slot
@@ -159,6 +166,7 @@ extension DatabaseFile {
             }
             if let failure {
                 pending.remove(batch, serial: serial, operationCount: index)
+                releaseBulk(batch)
                 throw failure
             }
             _ = pending.add(operation, index: index, of: batch, serial: serial)
@@ -168,7 +176,7 @@ extension DatabaseFile {
         let recordOffsets = finishRecords(batch)
         return CommitPart(
             file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
-            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSN: dependsOnLSN,
+            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSNs: dependsOnLSNs,
             insertCount: inserts, serial: serial)
     }
 
@@ -227,6 +235,11 @@ extension DatabaseFile {
         wakeWaiters()
     }
 
+    /// Gives back the space of a bulk batch that was refused after its vectors were put in place.
+    private func releaseBulk(_ batch: OperationBatch) {
+        if batch.bulk != nil { release(batch) }
+    }
+
     /// Writes slots and types into the log records, and lists where the records begin.
     private func finishRecords(_ batch: OperationBatch) -> [Int] {
         var offsets: [Int] = []
@@ -255,12 +268,6 @@ extension DatabaseFile {
         pending.remove(part.batch, serial: part.serial)
         pendingInserts -= part.insertCount
         release(part.batch)
-    }
-
-    /// Wakes writers that waited for a prepared transaction, which now has its LSN.
-    func notePrepared(_ part: CommitPart, lsn: UInt64) {
-        pending.setLSN(lsn, serial: part.serial)
-        wakeWaiters()
     }
 
     /// Writes a bulk batch's vectors and payloads, and syncs them, on an I/O thread (O3).

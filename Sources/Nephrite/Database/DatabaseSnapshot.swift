@@ -63,10 +63,20 @@ public final class DatabaseSnapshot: Sendable {
     /// The slot of an id whose hash is known.
     @inline(__always)
     func findSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        var suspect = BatchOperation.noSlot
+        return unsafe findSlot(id, hash: hash, suspect: &suspect)
+    }
+
+    /// Finds an id; `suspect` is set to a slot that has its hash and length, but other bytes: another id by a rare
+    /// chance, else this one, damaged.
+    @inline(__always)
+    func findSlot(_ id: UnsafeRawBufferPointer, hash: UInt64, suspect: inout UInt32) -> UInt32? {
         directory.find(hash: hash) { slot in
             let entry = records[Int(slot)]
-            return unsafe entry.isActive && entry.idHash == hash && Int(entry.idLength) == id.count
-                && memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0
+            guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
+            if unsafe memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0 { return true }
+            suspect = slot
+            return false
         }
     }
 
@@ -76,11 +86,16 @@ public final class DatabaseSnapshot: Sendable {
     ) throws(StoreError) -> R? {
         var id = id
         let result: Result<R?, StoreError> = id.withUTF8 { bytes in
-            guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount,
-                let found = unsafe find(UnsafeRawBufferPointer(bytes))
-            else { return .success(nil) }
+            guard !bytes.isEmpty, bytes.count <= FormatLimits.idByteCount else { return .success(nil) }
+            var suspect = BatchOperation.noSlot
             do throws(StoreError) {
-                return .success(try body(found.slot, found.entry))
+                let raw = UnsafeRawBufferPointer(bytes)
+                let hash = unsafe IDHash.hash(raw, key: identity.hashKey)
+                guard let slot = unsafe findSlot(raw, hash: hash, suspect: &suspect) else {
+                    if suspect != BatchOperation.noSlot { try verify(slot: suspect, entry: records[Int(suspect)]) }
+                    return .success(nil)
+                }
+                return .success(try body(slot, records[Int(slot)]))
             } catch {
                 return .failure(error)
             }

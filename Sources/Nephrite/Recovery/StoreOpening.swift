@@ -43,6 +43,7 @@ struct StoreOpening {
         do {
             try fileSystem.openRoot(createIfMissing: true)
             try checkMount()
+            try checkOwnership()
             lock = try fileSystem.lockRoot(exclusive: true)
         } catch let error as FileSystemError {
             throw StoreError(error)
@@ -56,6 +57,24 @@ struct StoreOpening {
             throw error
         }
     }
+
+    /// Refuses a directory that is not ours before so much as a lock file is put there.
+    private func checkOwnership() throws {
+        // The log is looked at first: a store being created elsewhere has its CATALOG before its first segment.
+        let walIsEmpty: Bool
+        do {
+            walIsEmpty = try fileSystem.list(SegmentWriter.directory).isEmpty
+        } catch {
+            // Something else of that name is not ours.
+            walIsEmpty = error.isNotFound
+        }
+        let names = try fileSystem.list(.root).map(\.name)
+        if names.contains("CATALOG") { return }
+        guard walIsEmpty, names.allSatisfy(Self.namesBeforeCatalogue.contains) else { throw refusal }
+    }
+
+    /// What a creation that was cut short leaves at most.
+    private static let namesBeforeCatalogue: Set<String> = ["LOCK", "CATALOG.tmp", "wal"]
 
     private func checkMount() throws(StoreError) {
         guard let posix = fileSystem as? POSIXFileSystem, !configuration.allowsNetworkFileSystems,
@@ -123,10 +142,8 @@ struct StoreOpening {
         if let catalogue = try catalogueFile.read() { return catalogue }
         do {
             let names = try fileSystem.list(.root).map(\.name)
-            // A creation that was cut short leaves at most these.
-            let ours: Set<String> = ["LOCK", "CATALOG.tmp", "wal"]
             let walIsEmpty = names.contains("wal") ? try fileSystem.list(SegmentWriter.directory).isEmpty : true
-            guard names.allSatisfy(ours.contains), walIsEmpty else {
+            guard names.allSatisfy(Self.namesBeforeCatalogue.contains), walIsEmpty else {
                 throw refusal
             }
             if !names.contains("wal") { try fileSystem.createDirectory(SegmentWriter.directory) }

@@ -58,7 +58,7 @@ final class TransactionState: Sendable {
         let cell: DatabaseCell
         let snapshot: DatabaseSnapshot
         /// The last write on each id; nil deletes.
-        var writes: [String: VectorRecord?] = [:]
+        var writes: [RecordID: VectorRecord?] = [:]
     }
 
     struct State {
@@ -88,7 +88,7 @@ final class TransactionState: Sendable {
 
     func record(for id: String, in database: String) async throws -> VectorRecord? {
         let snapshot = try await join(database)
-        let written: VectorRecord?? = state.withLock { $0.participants[database]?.writes[id] }
+        let written: VectorRecord?? = state.withLock { $0.participants[database]?.writes[RecordID(id)] }
         if let written { return written }
         return try snapshot.record(for: id)
     }
@@ -100,7 +100,7 @@ final class TransactionState: Sendable {
         _ = try encoder.encode(.records([record]), condition: .none)
         try state.withLock { state throws(StoreError) in
             try state.checkUnderWay()
-            let written = state.participants[database]?.writes[record.id]
+            let written = state.participants[database]?.writes[RecordID(record.id)]
             let isThere = written.map { $0 != nil } ?? snapshot.contains(record.id)
             if condition == .mustNotExist, isThere {
                 throw StoreError(
@@ -112,7 +112,7 @@ final class TransactionState: Sendable {
                     .recordNotFound, "There is no record of this id.", database: database, ids: [record.id],
                     remedy: "Use insert to add it, or upsert for either.")
             }
-            state.participants[database]?.writes[record.id] = .some(record)
+            state.participants[database]?.writes[RecordID(record.id)] = .some(record)
         }
     }
 
@@ -120,18 +120,22 @@ final class TransactionState: Sendable {
         let snapshot = try await join(database)
         return try state.withLock { state throws(StoreError) in
             try state.checkUnderWay()
-            let written = state.participants[database]?.writes[id]
+            let written = state.participants[database]?.writes[RecordID(id)]
             let isThere = written.map { $0 != nil } ?? snapshot.contains(id)
-            if isThere { state.participants[database]?.writes[id] = .some(nil) }
+            if isThere { state.participants[database]?.writes[RecordID(id)] = .some(nil) }
             return isThere
         }
     }
 
     /// The snapshot of a database that belongs to the transaction's cut.
     private func join(_ name: String) async throws -> DatabaseSnapshot {
-        if let known = state.withLock({ $0.participants[name]?.snapshot }) { return known }
+        let known = try state.withLock { state throws(StoreError) in
+            try state.checkUnderWay()
+            return state.participants[name]?.snapshot
+        }
+        if let known { return known }
         let cell = try await running.registry.cell(named: name)
-        if let snapshot = state.withLock({ $0.cut[cell.number] }) { return enter(name, cell, snapshot) }
+        if let snapshot = state.withLock({ $0.cut[cell.number] }) { return try enter(name, cell, snapshot) }
         // It was closed when the transaction began, so nothing had been committed to it since it was closed; anything
         // newer than the beginning was committed after.
         let database = VectorDatabase(cell: cell, store: running)
@@ -141,11 +145,14 @@ final class TransactionState: Sendable {
                 .conflict, "The database was changed after the transaction began and before it first looked there.",
                 database: name, remedy: "Run the transaction again; it sees the new state.")
         }
-        return enter(name, cell, snapshot)
+        return try enter(name, cell, snapshot)
     }
 
-    private func enter(_ name: String, _ cell: DatabaseCell, _ snapshot: DatabaseSnapshot) -> DatabaseSnapshot {
-        state.withLock { state in
+    private func enter(
+        _ name: String, _ cell: DatabaseCell, _ snapshot: DatabaseSnapshot
+    ) throws(StoreError) -> DatabaseSnapshot {
+        try state.withLock { state throws(StoreError) in
+            try state.checkUnderWay()
             if let known = state.participants[name] { return known.snapshot }
             state.participants[name] = Participant(cell: cell, snapshot: snapshot)
             return snapshot
@@ -186,13 +193,13 @@ final class TransactionState: Sendable {
         var stores: [VectorRecord] = []
         var conditions: [WriteCondition] = []
         var deletes: [(id: String, condition: WriteCondition)] = []
-        for (id, record) in participant.writes.sorted(by: { $0.key < $1.key }) {
-            let seen = try participant.snapshot.record(for: id)?.version
+        for (id, record) in participant.writes.sorted(by: { $0.key.precedes($1.key) }) {
+            let seen = try participant.snapshot.record(for: id.text)?.version
             if let record {
                 stores.append(record)
                 conditions.append(.unchanged(since: seen))
             } else if seen != nil {
-                deletes.append((id, .unchanged(since: seen)))
+                deletes.append((id.text, .unchanged(since: seen)))
             }
         }
         if stores.isEmpty, deletes.isEmpty { return nil }

@@ -34,14 +34,23 @@ struct TransactionCommit {
         }
         let isDurable = files.contains { $0.identity.options.durability == .durable }
         let commit = StagedCommit(parts: parts, isDurable: isDurable)
-        _ = try await withCheckedThrowingContinuation { continuation in
-            commit.setWaiter(continuation)
-            do throws(StoreError) {
-                try running.context.log.queue.append(commit)
-            } catch {
-                commit.finish(.failure(error))
-            }
+        let result: Result<RecordVersion, any Error>
+        do {
+            result = .success(
+                try await withCheckedThrowingContinuation { continuation in
+                    commit.setWaiter(continuation)
+                    do throws(StoreError) {
+                        try running.context.log.queue.append(commit)
+                    } catch {
+                        commit.finish(.failure(error))
+                    }
+                })
+        } catch {
+            result = .failure(error)
         }
+        // Writers that met a prepared record wait for what has become of it.
+        for file in files { await file.wakeWaiters() }
+        _ = try result.get()
     }
 }
 

@@ -315,7 +315,7 @@ struct LogTask {
         let later = log.queue.drain()
         var kept: [StagedCommit] = []
         for commit in later.commits {
-            if commit.parts.contains(where: { undone.contains($0.dependsOnLSN) }) {
+            if commit.parts.contains(where: { !undone.isDisjoint(with: $0.dependsOnLSNs) }) {
                 undone.insert(commit.lsn)
                 failed.append(commit)
             } else {

@@ -80,6 +80,12 @@ final class OperationBatch: @unchecked Sendable {
         unsafe String(decoding: id(operation), as: UTF8.self)
     }
 
+    /// Whether it has its space already: a bulk batch gets it before it is staged.
+    var isAllocated: Bool {
+        guard bulk != nil, let first = operations.first else { return false }
+        return first.slot != BatchOperation.noSlot
+    }
+
     /// Payload units that the stores need.
     var payloadUnitCount: Int { operations.reduce(0) { $0 + ($1.kind == .store ? $1.payloadUnitCount : 0) } }
 

@@ -12,8 +12,16 @@ struct PendingWrites {
 
     private var buckets = [Bucket](repeating: Bucket(), count: 64)
     private var used = 0
-    /// Batches by serial number, with the LSN of their commit, 0 while a transaction prepares.
-    private var entries: [UInt32: (batch: OperationBatch, lsn: UInt64)] = [:]
+    private struct Entry {
+        let batch: OperationBatch
+        /// The LSN of its commit, 0 while a transaction prepares.
+        var lsn: UInt64 = 0
+        /// By operation: what was the newest on its id before, and is again if the batch is taken back.
+        var displaced: [Int: (serial: UInt32, operationPlusOne: UInt32)] = [:]
+    }
+
+    /// Batches by serial number.
+    private var entries: [UInt32: Entry] = [:]
 
     /// How many commits are pending.
     var commitCount: Int { entries.count }
@@ -37,7 +45,7 @@ struct PendingWrites {
 
     /// Makes a batch known before its operations are added.
     mutating func begin(_ batch: OperationBatch, serial: UInt32) {
-        entries[serial] = (batch, 0)
+        entries[serial] = Entry(batch: batch)
         let needed = used + batch.operations.count
         if needed * 2 > buckets.count { rehash(toHold: needed) }
     }
@@ -48,6 +56,7 @@ struct PendingWrites {
     mutating func add(_ operation: BatchOperation, index: Int, of batch: OperationBatch, serial: UInt32) -> Bool {
         if let existing = unsafe bucket(batch.id(operation), hash: operation.idHash) {
             guard buckets[existing].serial != serial else { return false }
+            entries[serial]?.displaced[index] = (buckets[existing].serial, buckets[existing].operationPlusOne)
             buckets[existing].serial = serial
             buckets[existing].operationPlusOne = UInt32(index + 1)
             return true
@@ -60,13 +69,20 @@ struct PendingWrites {
         return true
     }
 
-    /// Forgets a batch; its operations that are still the newest on their ids go with it.
+    /// Forgets a batch; where its operations are still the newest on their ids, those they displaced are so again if
+    /// they are still pending.
     mutating func remove(_ batch: OperationBatch, serial: UInt32, operationCount: Int? = nil) {
-        for operation in batch.operations.prefix(operationCount ?? batch.operations.count) {
+        let displaced = entries[serial]?.displaced ?? [:]
+        for (index, operation) in batch.operations.prefix(operationCount ?? batch.operations.count).enumerated() {
             guard let position = unsafe bucket(batch.id(operation), hash: operation.idHash),
                 buckets[position].serial == serial
             else { continue }
-            removeBucket(position)
+            if let older = displaced[index], entries[older.serial] != nil {
+                buckets[position].serial = older.serial
+                buckets[position].operationPlusOne = older.operationPlusOne
+            } else {
+                removeBucket(position)
+            }
         }
         entries[serial] = nil
     }

@@ -18,8 +18,8 @@ final class CommitPart: @unchecked Sendable {
     let liveDelta: Int
     /// The database's running fingerprint and count in log order.
     let logState: DatabaseLogState
-    /// The LSN of the newest commit not yet applied that this one was staged on top of; 0 for none.
-    let dependsOnLSN: UInt64
+    /// The LSNs of the commits not yet applied that this one was staged on top of.
+    let dependsOnLSNs: [UInt64]
     /// Stores among the operations, and how many of them are of new ids.
     let storeCount: Int
     let insertCount: Int
@@ -28,8 +28,8 @@ final class CommitPart: @unchecked Sendable {
 
     init(
         file: DatabaseFile, dataFile: DataFile, layout: FileLayout, batch: OperationBatch, recordOffsets: [Int],
-        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSN: UInt64, insertCount: Int,
-        serial: UInt32
+        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSNs: [UInt64],
+        insertCount: Int, serial: UInt32
     ) {
         self.file = file
         self.dataFile = dataFile
@@ -39,7 +39,7 @@ final class CommitPart: @unchecked Sendable {
         self.removed = removed
         self.liveDelta = liveDelta
         self.logState = logState
-        self.dependsOnLSN = dependsOnLSN
+        self.dependsOnLSNs = dependsOnLSNs
         self.insertCount = insertCount
         storeCount = batch.slotCount
         self.serial = serial
