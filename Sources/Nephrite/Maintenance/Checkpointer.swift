@@ -24,10 +24,10 @@ struct Checkpointer: Sendable {
     /// A database that cannot be checkpointed keeps its log; the others go on.
     func checkpointDirty() async {
         context.log.retention.resetBytes()
-        for cell in await registry.openCells() { try? await checkpoint(cell, force: false) }
+        for cell in await registry.openCells() where !Task.isCancelled { try? await checkpoint(cell, force: false) }
         // What is idle since its last checkpoint holds the log back until its previous generation has caught up.
         if context.log.retention.sealedCount > 0 {
-            for number in context.log.retention.databasesHoldingBack {
+            for number in context.log.retention.databasesHoldingBack where !Task.isCancelled {
                 guard let cell = await registry.allCells().first(where: { $0.number == number }) else { continue }
                 try? await checkpoint(cell, force: true)
             }

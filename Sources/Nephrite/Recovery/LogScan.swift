@@ -208,14 +208,21 @@ struct LogScan {
             return
         }
         // A record behind the end that says it was written after a later commit was synced proves a loss.
+        // A hostile file could make every position look like the front of a long record: what that may cost is limited.
+        var budget = 8 * bytes.count + (1 << 20)
         var search = position + LogRecordHeader.alignment
-        while let (found, header) = unsafe LogCodec.nextValid(
-            bytes, from: search, saltSeed: segment.header.saltSeed)
-        {
-            if header.syncedUpTo > segment.lastLSN {
+        while search + LogRecordHeader.byteCount <= bytes.count {
+            defer { search += LogRecordHeader.alignment }
+            guard unsafe bytes.loadUnaligned(fromByteOffset: search, as: UInt32.self) == LogRecordHeader.magic else {
+                continue
+            }
+            budget -= min(bytes.count, Int(unsafe bytes.loadUnaligned(fromByteOffset: search + 12, as: UInt32.self)))
+            guard budget > 0 else { throw corrupt("what follows is not what a torn write leaves.") }
+            if case .record(let header, _, _) = unsafe LogCodec.read(
+                bytes, at: search, saltSeed: segment.header.saltSeed), header.syncedUpTo > segment.lastLSN
+            {
                 throw corrupt("a later record says that commit \(header.syncedUpTo) was on disk.")
             }
-            search = found + LogRecordHeader.alignment
         }
     }
 }

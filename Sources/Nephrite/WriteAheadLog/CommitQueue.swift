@@ -56,7 +56,7 @@ final class CommitQueue: Sendable {
     /// Appends a commit and gives it the next LSN.
     func append(_ commit: StagedCommit) throws(StoreError) {
         let outcome: Result<CheckedContinuation<Bool, Never>?, StoreError> = state.withLock { state in
-            if let failure = state.failure { return .failure(failure) }
+            if let failure = state.refusal { return .failure(failure) }
             commit.assign(lsn: state.nextLSN)
             state.nextLSN += 1
             state.batch.commits.append(commit)
@@ -69,7 +69,7 @@ final class CommitQueue: Sendable {
     /// Appends a record that no one waits for.
     func append(note: LogBuffer) {
         let waiter = state.withLock { state in
-            if state.failure == nil { state.batch.notes.append(note) }
+            if state.refusal == nil { state.batch.notes.append(note) }
             return state.takeDrainWaiter()
         }
         wake(waiter)
@@ -79,7 +79,7 @@ final class CommitQueue: Sendable {
     func synchronize() async throws {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             let outcome: Result<CheckedContinuation<Bool, Never>?, StoreError> = state.withLock { state in
-                if let failure = state.failure { return .failure(failure) }
+                if let failure = state.refusal { return .failure(failure) }
                 state.batch.syncWaiters.append(continuation)
                 return .success(state.takeDrainWaiter())
             }
@@ -160,6 +160,9 @@ final class CommitQueue: Sendable {
 }
 
 extension CommitQueue.State {
+    /// Why nothing is taken any more: a failure, or the end of the log task, which no one may wait for in vain.
+    fileprivate var refusal: StoreError? { failure ?? (isFinished ? .closed("wal") : nil) }
+
     fileprivate mutating func takeDrainWaiter() -> CheckedContinuation<Bool, Never>? {
         defer { drainWaiter = nil }
         return drainWaiter
