@@ -19,7 +19,7 @@ package struct LogRecordHeader: Sendable, Hashable {
     package static let byteCount = 48
     /// Records start at multiples of this.
     package static let alignment = 32
-    static let magic: UInt32 = 0x4352_574e  // "NWRC"
+    package static let magic: UInt32 = 0x4352_574e  // "NWRC"
 
     /// CRC-32C from byte 8 to the end of the body, seeded with the segment's salt.
     package var checksum: UInt32
