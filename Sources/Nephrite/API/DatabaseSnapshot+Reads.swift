@@ -71,8 +71,12 @@ extension DatabaseSnapshot {
 
     /// Whether a record of that id is there.
     public func contains(_ id: String) -> Bool {
-        // What is there and damaged is there.
-        (try? withFound(id) { _, _ in true }) ?? true
+        do {
+            return try withFound(id) { _, _ in true } ?? false
+        } catch {
+            // What is damaged is there.
+            return true
+        }
     }
 
     func record(slot: UInt32, entry: RecordEntry, id: String? = nil) throws(StoreError) -> VectorRecord {
