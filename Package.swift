@@ -46,7 +46,8 @@ let package = Package(
             dependencies: ["Nephrite", "StorageFormat", "StorageIO", "StorageSimulation", "CNephrite"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "CLITests", dependencies: ["NephriteCLI", "Nephrite", "StorageIO"], swiftSettings: swiftSettings),
+            name: "CLITests", dependencies: ["NephriteCLI", "Nephrite", "StorageFormat", "StorageIO"],
+            swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

@@ -30,11 +30,24 @@ public struct DatabaseIntegrity: Sendable, Hashable, Codable {
 public struct IntegrityReport: Sendable, Hashable, Codable {
     /// Each database.
     public var databases: [DatabaseIntegrity]
+    /// What is damaged outside the databases: the catalogue and the log.
+    public var damages: [Damage]
     /// Directories that no database claims.
     public var orphans: [String]
 
+    /// The report of a store that cannot be opened because of `error`.
+    public init(refusing error: StoreError) {
+        self.init(databases: [], damages: [Damage(error)], orphans: [])
+    }
+
+    init(databases: [DatabaseIntegrity], damages: [Damage], orphans: [String]) {
+        self.databases = databases
+        self.damages = damages
+        self.orphans = orphans
+    }
+
     /// Whether nothing is damaged.
-    public var isSound: Bool { databases.allSatisfy(\.damages.isEmpty) }
+    public var isSound: Bool { damages.isEmpty && databases.allSatisfy(\.damages.isEmpty) }
 }
 
 extension VectorStore {
@@ -50,18 +63,27 @@ extension VectorStore {
             try Task.checkCancellation()
             do {
                 let snapshot = try await database(description.name).snapshot()
-                databases.append(await store.context.io.run { IntegrityCheck(snapshot: snapshot).run() })
+                var found = await store.context.io.run { IntegrityCheck(snapshot: snapshot).run() }
+                found.damages += try await store.registry.cell(named: description.name).damages
+                databases.append(found)
             } catch let error as StoreError where error.code != .closed && error.code != .databaseNotFound {
                 databases.append(
                     DatabaseIntegrity(
                         name: description.name, recordCount: 0, checkedByteCount: 0, damages: [Damage(error)]))
             }
         }
-        return IntegrityReport(databases: databases, orphans: recoveryReport?.orphans ?? [])
+        let opening = recoveryReport
+        return IntegrityReport(
+            databases: databases, damages: opening?.damages ?? [], orphans: opening?.orphans ?? [])
     }
 }
 
 extension Damage {
+    /// Damage of something that is stored twice or can be derived, and was mended or made good when it was read.
+    static func mended(_ message: String, path: String, offset: UInt64? = nil) -> Damage {
+        Damage(kind: "mended", message: message, path: path, offset: offset, ids: [])
+    }
+
     init(_ error: StoreError) {
         self.init(
             kind: error.code.description, message: error.message, path: error.path, offset: error.offset, ids: error.ids

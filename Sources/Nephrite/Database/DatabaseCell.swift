@@ -12,6 +12,7 @@ final class DatabaseCell: Sendable {
         var pinCount = 0
         var availability = Availability.available
         var unpinWaiters: [CheckedContinuation<Void, Never>] = []
+        var damages: [Damage] = []
     }
 
     let number: UInt32
@@ -98,6 +99,12 @@ final class DatabaseCell: Sendable {
         }
         // The old snapshot may be the last reference to thousands of pages: let it go outside the lock.
         withExtendedLifetime(old) {}
+    }
+
+    /// Damage that opening the file met and got over; `check()` reports it.
+    var damages: [Damage] {
+        get { state.withLock { $0.damages } }
+        set { state.withLock { $0.damages = newValue } }
     }
 
     /// Puts an opened file in place.

@@ -25,6 +25,8 @@ struct LoadedDatabase: Sendable {
     var headerChecksum: UInt32
     /// Whether both header copies of the other generation are damaged, as by a crash while they were written.
     var otherGenerationIsLost = false
+    /// Damage that was met and got over.
+    var damages: [Damage] = []
 }
 
 actor DatabaseFile {

@@ -47,10 +47,14 @@ struct IntegrityCheck {
     ) {
         let found = snapshot.identity.tag(
             contentChecksum: snapshot.contentChecksum(slot: slot, entry: entry), slot: slot)
+        let id = unsafe UnsafeRawBufferPointer(start: snapshot.payloadAddress(entry), count: Int(entry.idLength))
+        let isItsHash = unsafe IDHash.hash(id, key: snapshot.identity.hashKey) == entry.idHash
         if found != entry.tag {
+            // A damaged id must not be reported as if it were the record's.
             add(
-                "checksum", "The record of slot \(slot) does not match its checksum.", [snapshot.id(of: entry)], &report
-            )
+                "checksum",
+                "The record of slot \(slot) does not match its checksum\(isItsHash ? "." : ", and its id is damaged.")",
+                isItsHash ? [snapshot.id(of: entry)] : [], &report)
             return
         }
         if !payload.claimIfFree(entry.payloadUnit, count: entry.payloadUnitCount) {
@@ -58,8 +62,7 @@ struct IntegrityCheck {
                 "overlap", "The record of slot \(slot) shares payload space with another.", [snapshot.id(of: entry)],
                 &report)
         }
-        let id = unsafe UnsafeRawBufferPointer(start: snapshot.payloadAddress(entry), count: Int(entry.idLength))
-        if unsafe IDHash.hash(id, key: snapshot.identity.hashKey) != entry.idHash {
+        if !isItsHash {
             add("hash", "The record of slot \(slot) has the hash of another id.", [snapshot.id(of: entry)], &report)
         } else if unsafe snapshot.find(id)?.slot != slot {
             add(

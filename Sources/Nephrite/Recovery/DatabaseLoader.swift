@@ -47,7 +47,7 @@ struct DatabaseLoader {
     }
 
     private func load(_ file: any StorageFile) throws(StoreError) -> LoadedDatabase {
-        let (header, otherIsLost) = try readHeader(file)
+        let (header, otherIsLost, damagedPages) = try readHeader(file)
         let options = DatabaseOptions(
             dimension: entry.dimension, metric: DistanceMetric(entry.metric),
             durability: Durability(entry.durability))
@@ -64,7 +64,8 @@ struct DatabaseLoader {
             checksums: table[..<Int(header.recordPageCount)], salt: identity.salt)
         let records = RecordTable(pages: recordPages, slotCount: Int(header.slotCount))
         let state = try checkRecords(records, header, layout, identity)
-        let (directory, isOnDisk) = try loadDirectory(file, header, layout, table, identity, records)
+        var damages = try mend(damagedPages, of: header, in: file)
+        let (directory, isOnDisk) = try loadDirectory(file, header, layout, table, identity, records, &damages)
         let mapping = try io { () throws(FileSystemError) in
             try DataMapping.map(layout, of: file, on: fileSystem, reservation: reservation)
         }
@@ -77,12 +78,15 @@ struct DatabaseLoader {
                 deletedCount: Int(header.deletedCount), fingerprint: header.fingerprint),
             lastCommitLSN: header.lastCommitLSN, slots: state.slots, payload: state.payload,
             updatedAt: header.updatedAt, directoryIsOnDisk: isOnDisk, generation: header.generation,
-            checkpointLSN: header.checkpointLSN, headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost)
+            checkpointLSN: header.checkpointLSN, headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost,
+            damages: damages)
     }
 
     // MARK: Header
 
-    private func readHeader(_ file: any StorageFile) throws(StoreError) -> (FileHeader, otherIsLost: Bool) {
+    private func readHeader(_ file: any StorageFile) throws(StoreError) -> (
+        FileHeader, otherIsLost: Bool, damagedPages: [Int]
+    ) {
         let size = try io { () throws(FileSystemError) in try file.size() }
         let bytes = try io { () throws(FileSystemError) in
             try file.readBytes(count: FileHeader.pageCount * FileHeader.byteCount, at: 0)
@@ -95,7 +99,9 @@ struct DatabaseLoader {
             let other = FileHeader.firstPage(generation: found.header.generation + 1)
             let otherIsLost = found.damagedPages.contains(other) && found.damagedPages.contains(other + 1)
             if otherIsLost, !acceptsOlderGeneration {
-                throw damaged("Both copies of one generation of the header are damaged; it may be the newer one.")
+                throw damaged(
+                    "Both copies of one generation of the header are damaged, or the file is cut short; it may be the "
+                        + "newer generation.")
             }
             guard found.header.uuid == entry.uuid else {
                 throw damaged("The file belongs to another database than the catalogue says.")
@@ -103,7 +109,7 @@ struct DatabaseLoader {
             guard found.header.dimension == entry.dimension, found.header.metric == entry.metric else {
                 throw damaged("The file's dimension or metric is not what the catalogue says.")
             }
-            return (found.header, otherIsLost)
+            return (found.header, otherIsLost, found.damagedPages)
         } catch let error as FormatError {
             throw StoreError(error, path: location, database: entry.name)
         } catch let error as StoreError {
@@ -111,6 +117,31 @@ struct DatabaseLoader {
         } catch {
             throw .wrapping(error)
         }
+    }
+
+    /// What is to be said about damaged header pages beside a good one. After a crash they are what a torn write left:
+    /// recovery writes the newest generation's anew, and the next checkpoint the other's.
+    private func mend(
+        _ damagedPages: [Int], of header: FileHeader, in file: any StorageFile
+    ) throws(StoreError) -> [Damage] {
+        guard acceptsOlderGeneration else {
+            return damagedPages.map {
+                .mended(
+                    "Page \($0) of the file's four header pages is damaged; its twin was used.", path: location,
+                    offset: UInt64($0 * FileHeader.byteCount))
+            }
+        }
+        let first = FileHeader.firstPage(generation: header.generation)
+        for page in damagedPages where page & ~1 == first {
+            let bytes = header.encode(pageIndex: page)
+            try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(StoreError) in
+                try io { () throws(FileSystemError) in
+                    try unsafe file.writeFully([bytes], at: UInt64(page * FileHeader.byteCount))
+                    try file.synchronizeData()
+                }
+            }
+        }
+        return []
     }
 
     // MARK: Pages
@@ -223,7 +254,7 @@ struct DatabaseLoader {
     /// The directory as it was written, or, since it can be derived, rebuilt from the record table.
     private func loadDirectory(
         _ file: any StorageFile, _ header: FileHeader, _ layout: FileLayout, _ table: [PageTableEntry],
-        _ identity: DatabaseIdentity, _ records: RecordTable
+        _ identity: DatabaseIdentity, _ records: RecordTable, _ damages: inout [Damage]
     ) throws(StoreError) -> (IDDirectory, isOnDisk: Bool) {
         if header.directoryIsValid {
             do throws(StoreError) {
@@ -233,8 +264,14 @@ struct DatabaseLoader {
                 let directory = IDDirectory(
                     pages: pages, bucketCount: Int(header.directoryBucketCount), count: Int(header.vectorCount))
                 if directory.isPlausible { return (directory, true) }
+                damages.append(
+                    .mended("The id directory has more or fewer ids than records; it was rebuilt.", path: location))
             } catch {
                 guard error.code == .corruption else { throw error }
+                damages.append(
+                    .mended(
+                        error.message + " The id directory was rebuilt from the record table.", path: location,
+                        offset: error.offset))
             }
         }
         return (Self.rebuildDirectory(records, liveCount: Int(header.vectorCount), layout: layout), false)

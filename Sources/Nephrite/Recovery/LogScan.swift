@@ -41,6 +41,8 @@ struct LogScan {
         var highestSequence: UInt64 = 0
         /// Bytes after the last whole commit that were cut as a torn tail.
         var tornByteCount = 0
+        /// Damage that was met and got over.
+        var damages: [Damage] = []
 
         var lastLSN: UInt64 { segments.last.map(\.lastLSN) ?? 0 }
         var firstLSN: UInt64? { segments.first.map(\.header.firstLSN) }
@@ -57,6 +59,7 @@ struct LogScan {
                 outcome.obsolete.append(sequence)
                 continue
             }
+            outcome.damages += try damagedHeaderCopies(of: segment)
             if segment.header.replacesPrevious {
                 // A recovery copied what came after its predecessor into it.
                 let kept = segment.header.hasPrevious ? segment.header.previousSequence : 0
@@ -110,6 +113,22 @@ struct LogScan {
                 lastChecksum: header.saltSeed)
         } catch {
             throw .wrapping(error)
+        }
+    }
+
+    /// A header copy that cannot be read although records stand behind it: both copies were synced before those.
+    private func damagedHeaderCopies(of segment: LoadedSegment) throws(StoreError) -> [Damage] {
+        let bytes = unsafe segment.bytes
+        let damaged = [0, 1].filter { unsafe (try? SegmentHeader.decode(bytes, copy: $0)) == nil }
+        do throws(FileSystemError) {
+            guard !damaged.isEmpty, try !isUnused(segment.file, size: segment.byteCount) else { return [] }
+        } catch {
+            throw StoreError(error)
+        }
+        return damaged.map {
+            .mended(
+                "Copy \($0 + 1) of 2 of the log segment's header is damaged; the other was used.",
+                path: path(segment.header.sequence), offset: UInt64($0 * SegmentHeader.copyByteCount))
         }
     }
 

@@ -15,6 +15,8 @@ public struct RecoveryReport: Sendable, Hashable {
     public internal(set) var tornByteCount = 0
     /// Directories in the store that no database claims; they were left alone.
     public internal(set) var orphans: [String] = []
+    /// Damage of the catalogue or the log that was met and mended: one of two copies was good.
+    public internal(set) var damages: [Damage] = []
 }
 
 struct StoreOpening {
@@ -86,12 +88,13 @@ struct StoreOpening {
     }
 
     private func open(holding lock: any StorageLock) throws(StoreError) -> Outcome {
-        var catalogue = try readOrCreateCatalogue()
         var report = RecoveryReport()
+        var catalogue = try readOrCreateCatalogue(&report)
         let sequences = try logSequences()
         let isClean =
             catalogue.isCleanShutdown
             && (sequences.last.map { $0 < catalogue.nextSegmentSequence } ?? true)
+        if !isClean { try checkLogIsThere(sequences, catalogue) }
         let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID)
         var log = LogScan.Outcome()
         log.highestSequence = sequences.last ?? 0
@@ -100,6 +103,7 @@ struct StoreOpening {
             log.obsolete = sequences
         } else {
             log = try scan.run(sequences: sequences)
+            report.damages += log.damages
             try StoreReplay(opening: self, log: log).checkReach(catalogue)
         }
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
@@ -138,8 +142,15 @@ struct StoreOpening {
 
     // MARK: Catalogue
 
-    private func readOrCreateCatalogue() throws(StoreError) -> Catalogue {
-        if let catalogue = try catalogueFile.read() { return catalogue }
+    private func readOrCreateCatalogue(_ report: inout RecoveryReport) throws(StoreError) -> Catalogue {
+        if let (catalogue, damagedCopies) = try catalogueFile.read() {
+            report.damages += damagedCopies.map {
+                .mended(
+                    "Copy \($0 + 1) of 2 of the catalogue is damaged; the other was used, and both are written anew.",
+                    path: CatalogueFile.path.description)
+            }
+            return catalogue
+        }
         do {
             let names = try fileSystem.list(.root).map(\.name)
             let walIsEmpty = names.contains("wal") ? try fileSystem.list(SegmentWriter.directory).isEmpty : true
@@ -187,6 +198,15 @@ struct StoreOpening {
     }
 
     // MARK: Log
+
+    /// The segment of the open that wrote the catalogue is there, or a later one: a store that was not shut down
+    /// cleanly always has a log.
+    private func checkLogIsThere(_ sequences: [UInt64], _ catalogue: Catalogue) throws(StoreError) {
+        guard (sequences.last ?? 0) &+ 1 < catalogue.nextSegmentSequence else { return }
+        throw .corruption(
+            "The log of a store that was not shut down cleanly is missing: there is no segment "
+                + "\(catalogue.nextSegmentSequence - 1) or later.", path: SegmentWriter.directory.description)
+    }
 
     private func logSequences() throws(StoreError) -> [UInt64] {
         do throws(FileSystemError) {

@@ -8,8 +8,8 @@ struct CatalogueFile {
 
     let fileSystem: any FileSystem
 
-    /// The catalogue, or nil if the directory has none.
-    func read() throws(StoreError) -> Catalogue? {
+    /// The catalogue and which of its copies are damaged, or nil if the directory has none.
+    func read() throws(StoreError) -> (Catalogue, damagedCopies: [Int])? {
         let bytes: [UInt8]
         do throws(FileSystemError) {
             let file = try fileSystem.open(Self.path, .read)
@@ -25,7 +25,7 @@ struct CatalogueFile {
         }
         do throws(FormatError) {
             return try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
-                try unsafe Catalogue.decodeFile(bytes).0
+                try unsafe Catalogue.decodeFile(bytes)
             }
         } catch {
             throw StoreError(error, path: "CATALOG")

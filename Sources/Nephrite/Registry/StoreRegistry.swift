@@ -98,6 +98,7 @@ actor StoreRegistry {
         do {
             let loaded = try await context.io.throwing { () throws(StoreError) in try loader.load() }
             let file = DatabaseFile(loaded, cell: cell, context: context)
+            cell.damages = loaded.damages
             context.log.retention.noteOpened(database: cell.number, checkpointLSN: loaded.checkpointLSN)
             cell.open(file, snapshot: await file.makeSnapshot())
         } catch {

@@ -87,19 +87,28 @@ enum CheckCommand: Command {
         ])
 
     static func run(_ context: CommandContext) async throws {
-        let report = try await context.withStore { try await $0.check() }
+        let report = try await report(context)
         if context.isJSON {
             try context.printJSON { $0.value(report) }
         } else {
             for line in lines(report) { try context.console.print(line) }
         }
         guard report.isSound else {
-            let count = report.databases.reduce(0) { $0 + $1.damages.count }
+            let count = report.databases.reduce(report.damages.count) { $0 + $1.damages.count }
             throw CommandError(
                 exitCode: .dataError, code: "corruption",
                 message: "The store is damaged in \(count) place\(count == 1 ? "" : "s").",
-                remedy: "Keep a copy of the directory, then restore the damaged records from their source.",
+                remedy: "Keep a copy of the directory, then restore what is damaged from its source.",
                 path: context.arguments["store"])
+        }
+    }
+
+    /// What the engine found. Damage that keeps the store from opening is what the user asked for, too.
+    private static func report(_ context: CommandContext) async throws -> IntegrityReport {
+        do {
+            return try await context.withStore { try await $0.check() }
+        } catch let error as StoreError where error.code == .corruption {
+            return IntegrityReport(refusing: error)
         }
     }
 
@@ -110,14 +119,26 @@ enum CheckCommand: Command {
             lines.append(
                 "\(database.name): \(state), \(HumanText.grouped(database.recordCount)) records, "
                     + "\(HumanText.grouped(database.checkedByteCount)) bytes checked")
-            for damage in database.damages {
-                var json = JSONText()
-                json.value(damage)
-                lines.append("  \(damage.kind): \(damage.message) \(json.text)")
-            }
+            lines += database.damages.map(line)
         }
+        if !report.damages.isEmpty { lines.append("store: DAMAGED") }
+        lines += report.damages.map(line)
         lines += report.orphans.map { "orphan: \(HumanText.printable($0)) belongs to no database" }
         return lines
+    }
+}
+
+extension CheckCommand {
+    /// One damage for people: what, and where.
+    private static func line(_ damage: Damage) -> String {
+        var places: [String] = []
+        if let path = damage.path { places.append(path) }
+        if let offset = damage.offset { places.append("offset \(offset)") }
+        if !damage.ids.isEmpty {
+            let ids = damage.ids.prefix(3).map { "“\(HumanText.printable($0))”" }.joined(separator: ", ")
+            places.append("id \(ids)\(damage.ids.count > 3 ? ", …" : "")")
+        }
+        return "  \(damage.kind): \(damage.message)" + (places.isEmpty ? "" : " [\(places.joined(separator: ", "))]")
     }
 }
 
@@ -129,6 +150,10 @@ extension JSONText {
             json.key("databases")
             json.array { json in
                 for database in report.databases { json.value(database) }
+            }
+            json.key("damages")
+            json.array { json in
+                for damage in report.damages { json.value(damage) }
             }
             json.field("orphans", report.orphans)
         }
