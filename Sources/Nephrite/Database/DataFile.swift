@@ -34,21 +34,15 @@ final class DataFile: Sendable {
     /// Writes the vectors and payloads of a bulk commit and makes them durable (O3).
     func placeBulk(_ batch: OperationBatch, layout: FileLayout, dimension: Int) throws(FileSystemError) {
         guard let bulk = batch.bulk else { return }
-        let result: Result<Void, FileSystemError> = unsafe bulk.vectors.withUnsafeBytes { all in
-            do throws(FileSystemError) {
-                var vectors = AreaWriter(file: file, area: layout.vectors)
-                for (row, operation) in batch.operations.enumerated() {
-                    let bytes = unsafe UnsafeRawBufferPointer(
-                        rebasing: all[row * dimension * 4..<(row + 1) * dimension * 4])
-                    try unsafe vectors.add(
-                        bytes, at: UInt64(operation.slot) * UInt64(stride), paddedByteCount: stride)
-                }
-                return .success(try vectors.flush())
-            } catch {
-                return .failure(error)
+        unsafe try bulk.vectors.withUnsafeBytesTyped { (all) throws(FileSystemError) in
+            var vectors = AreaWriter(file: file, area: layout.vectors)
+            for (row, operation) in batch.operations.enumerated() {
+                let bytes = unsafe UnsafeRawBufferPointer(
+                    rebasing: all[row * dimension * 4..<(row + 1) * dimension * 4])
+                try unsafe vectors.add(bytes, at: UInt64(operation.slot) * UInt64(stride), paddedByteCount: stride)
             }
+            try vectors.flush()
         }
-        try result.get()
         var payloads = AreaWriter(file: file, area: layout.payload)
         for operation in batch.operations {
             try unsafe payloads.add(

@@ -52,7 +52,9 @@ extension DatabaseFile {
     /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
     func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
         let slotCount = batch.slotCount
-        guard (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9 else { return false }
+        guard (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9 else {
+            return false
+        }
         return batch.isAllocated
             || slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
                 && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)

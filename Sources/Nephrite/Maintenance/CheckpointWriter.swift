@@ -84,18 +84,12 @@ struct CheckpointWriter {
         let area = plan.layout.pageTable[plan.region]
         let salt = plan.identity.salt
         let region = UInt64(plan.region)
-        let result: Result<UInt32, FileSystemError> = unsafe entries.withUnsafeBytes { bytes in
-            do throws(FileSystemError) {
-                var writer = AreaWriter(file: file, area: area)
-                unsafe try writer.add(bytes, at: 0, paddedByteCount: bytes.count)
-                try writer.flush()
-                return .success(
-                    unsafe CRC32C.checksum(bytes, continuing: salt.seed(.pageTable, position: region)))
-            } catch {
-                return .failure(error)
-            }
+        return unsafe try entries.withUnsafeBytesTyped { (bytes) throws(FileSystemError) in
+            var writer = AreaWriter(file: file, area: area)
+            try unsafe writer.add(bytes, at: 0, paddedByteCount: bytes.count)
+            try writer.flush()
+            return unsafe CRC32C.checksum(bytes, continuing: salt.seed(.pageTable, position: region))
         }
-        return try result.get()
     }
 
     private func entry(_ page: IndexPage, _ kind: ChecksumSalt.Kind, _ index: Int) -> PageTableEntry {
@@ -129,13 +123,6 @@ struct CheckpointWriter {
         let first = FileHeader.firstPage(generation: header.generation)
         let bytes = header.encode(pageIndex: first) + header.encode(pageIndex: first + 1)
         let file = plan.dataFile.file
-        let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
-            do throws(FileSystemError) {
-                return .success(try unsafe file.writeFully([buffer], at: UInt64(first * FileHeader.byteCount)))
-            } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
+        try file.writeBytes(bytes, at: UInt64(first * FileHeader.byteCount))
     }
 }

@@ -290,38 +290,6 @@ struct DatabaseLoader {
     }
 }
 
-extension StorageFile {
-    /// Up to `count` bytes at an offset; fewer at the end of the file.
-    func readBytes(count: Int, at offset: UInt64) throws(FileSystemError) -> [UInt8] {
-        var failure: FileSystemError?
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, done in
-            do throws(FileSystemError) {
-                done = try unsafe readFully(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
-            } catch {
-                failure = error
-            }
-        }
-        if let failure { throw failure }
-        return bytes
-    }
-}
-
-extension [UInt8] {
-    /// `withUnsafeBytes` that keeps the type of what is thrown.
-    func withUnsafeBytesTyped<R, Failure: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
-    ) throws(Failure) -> R {
-        let result: Result<R, Failure> = unsafe withUnsafeBytes { bytes in
-            do throws(Failure) {
-                return .success(try unsafe body(bytes))
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
-    }
-}
-
 extension Durability {
     var format: FormatDurability {
         switch self {

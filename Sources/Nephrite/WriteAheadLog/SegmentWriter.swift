@@ -46,18 +46,7 @@ struct SegmentWriter: Sendable {
     static func prepare(_ file: any StorageFile, _ header: SegmentHeader) throws(FileSystemError) {
         try file.allocate(offset: 0, length: header.byteCount)
         let bytes = header.encode(copy: 0) + header.encode(copy: 1)
-        try write(bytes, to: file, at: 0)
-    }
-
-    private static func write(_ bytes: [UInt8], to file: any StorageFile, at offset: UInt64) throws(FileSystemError) {
-        let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
-            do throws(FileSystemError) {
-                return .success(try unsafe file.writeFully([buffer], at: offset))
-            } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
+        try file.writeBytes(bytes, at: 0)
     }
 
     /// A segment whose records end at `position`.
@@ -96,7 +85,7 @@ struct SegmentWriter: Sendable {
         let start = max(zeroedUpTo, position)
         let target = min(capacity, start + UInt64(Self.zeroAheadByteCount))
         guard target > start else { return }
-        try Self.write([UInt8](repeating: 0, count: Int(target - start)), to: file, at: start)
+        try file.writeBytes([UInt8](repeating: 0, count: Int(target - start)), at: start)
         zeroedUpTo = target
     }
 
@@ -117,7 +106,7 @@ struct SegmentWriter: Sendable {
         let end = min(capacity, position + UInt64(byteCount))
         while offset < end {
             let length = min(end - offset, 1 << 20)
-            try Self.write([UInt8](repeating: 0, count: Int(length)), to: file, at: offset)
+            try file.writeBytes([UInt8](repeating: 0, count: Int(length)), at: offset)
             offset += length
         }
     }
