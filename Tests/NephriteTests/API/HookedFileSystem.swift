@@ -1,0 +1,168 @@
+/// A file system in front of another one, which asks a test before every call: to make it fail, or to make it wait.
+import Foundation
+import StorageIO
+import Synchronization
+
+final class HookedFileSystem: FileSystem {
+    /// Called before each call; what it throws is the call's outcome.
+    typealias Hook = @Sendable (SystemCall, StoragePath) throws(FileSystemError) -> Void
+
+    let inner: any FileSystem
+    private let hook = Mutex<Hook?>(nil)
+
+    init(_ inner: any FileSystem) { self.inner = inner }
+
+    /// Sets what is asked from now on; nil for nothing.
+    func set(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
+
+    /// Makes calls fail with an `errno` from now on, where a path begins so.
+    func fail(_ calls: Set<SystemCall>, with code: Int32, under prefix: String = "") {
+        set { (call, path) throws(FileSystemError) in
+            if calls.contains(call), path.description.hasPrefix(prefix) {
+                throw FileSystemError(code: code, call: call, path: path.description)
+            }
+        }
+    }
+
+    fileprivate func ask(_ call: SystemCall, _ path: StoragePath) throws(FileSystemError) {
+        if let hook = hook.withLock({ $0 }) { try hook(call, path) }
+    }
+
+    var rootDescription: String { inner.rootDescription }
+
+    func openRoot(createIfMissing: Bool) throws(FileSystemError) {
+        try ask(.openRoot, .root)
+        try inner.openRoot(createIfMissing: createIfMissing)
+    }
+
+    func lockRoot(exclusive: Bool) throws(FileSystemError) -> any StorageLock {
+        try ask(.lock, .root)
+        return try inner.lockRoot(exclusive: exclusive)
+    }
+
+    func createDirectory(_ path: StoragePath) throws(FileSystemError) {
+        try ask(.createDirectory, path)
+        try inner.createDirectory(path)
+    }
+
+    func removeDirectory(_ path: StoragePath) throws(FileSystemError) {
+        try ask(.removeDirectory, path)
+        try inner.removeDirectory(path)
+    }
+
+    func list(_ path: StoragePath) throws(FileSystemError) -> [DirectoryEntry] {
+        try ask(.list, path)
+        return try inner.list(path)
+    }
+
+    func open(_ path: StoragePath, _ mode: OpenMode) throws(FileSystemError) -> any StorageFile {
+        try ask(.open, path)
+        return HookedFile(try inner.open(path, mode), self)
+    }
+
+    func rename(_ source: StoragePath, to target: StoragePath) throws(FileSystemError) {
+        try ask(.rename, source)
+        try inner.rename(source, to: target)
+    }
+
+    func unlink(_ path: StoragePath) throws(FileSystemError) {
+        try ask(.unlink, path)
+        try inner.unlink(path)
+    }
+
+    func synchronizeDirectory(_ path: StoragePath) throws(FileSystemError) {
+        try ask(.synchronizeDirectory, path)
+        try inner.synchronizeDirectory(path)
+    }
+
+    func reserveAddressSpace(byteCount: Int) throws(FileSystemError) -> any AddressSpace {
+        try inner.reserveAddressSpace(byteCount: byteCount)
+    }
+}
+
+private final class HookedFile: StorageFile {
+    let inner: any StorageFile
+    let owner: HookedFileSystem
+
+    init(_ inner: any StorageFile, _ owner: HookedFileSystem) {
+        self.inner = inner
+        self.owner = owner
+    }
+
+    var path: StoragePath { inner.path }
+
+    func size() throws(FileSystemError) -> UInt64 { try inner.size() }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
+        try owner.ask(.read, path)
+        return try unsafe inner.read(into: buffer, at: offset)
+    }
+
+    func write(_ buffers: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int {
+        try owner.ask(.write, path)
+        return try unsafe inner.write(buffers, at: offset)
+    }
+
+    func synchronizeData() throws(FileSystemError) {
+        try owner.ask(.synchronizeData, path)
+        try inner.synchronizeData()
+    }
+
+    func synchronize() throws(FileSystemError) {
+        try owner.ask(.synchronize, path)
+        try inner.synchronize()
+    }
+
+    func allocate(offset: UInt64, length: UInt64) throws(FileSystemError) {
+        try owner.ask(.allocate, path)
+        try inner.allocate(offset: offset, length: length)
+    }
+
+    func map(offset: UInt64, length: Int, into space: any AddressSpace, at position: Int) throws(FileSystemError) {
+        try owner.ask(.map, path)
+        try inner.map(offset: offset, length: length, into: space, at: position)
+    }
+
+    func close() throws(FileSystemError) { try inner.close() }
+}
+
+/// Keeps a store's log from syncing until it is opened, so that commits wait in a known state: staged, not applied.
+final class Gate: Sendable {
+    private let condition = UncheckedCondition()
+    private let state = Mutex((isShut: false, waiting: 0))
+
+    // SAFETY: NSCondition may be used from any thread.
+    private final class UncheckedCondition: @unchecked Sendable { let condition = NSCondition() }
+
+    /// A hook that holds syncs of the log while the gate is shut.
+    var hook: HookedFileSystem.Hook {
+        { (call, path) throws(FileSystemError) in
+            if call == .synchronizeData, path.description.hasPrefix("wal/") { self.pass() }
+        }
+    }
+
+    func shut() { state.withLock { $0.isShut = true } }
+
+    func open() {
+        condition.condition.lock()
+        state.withLock { $0.isShut = false }
+        condition.condition.broadcast()
+        condition.condition.unlock()
+    }
+
+    /// Whether a sync waits at the gate.
+    var isReached: Bool { state.withLock { $0.waiting > 0 } }
+
+    /// Returns when a sync waits at the gate.
+    func reached() async {
+        while !isReached { await Task.yield() }
+    }
+
+    private func pass() {
+        condition.condition.lock()
+        state.withLock { $0.waiting += 1 }
+        while state.withLock({ $0.isShut }) { condition.condition.wait() }
+        state.withLock { $0.waiting -= 1 }
+        condition.condition.unlock()
+    }
+}

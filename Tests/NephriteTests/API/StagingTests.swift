@@ -1,0 +1,218 @@
+import Nephrite
+import StorageIO
+import Testing
+
+/// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
+/// applied for as long as a test needs.
+@Suite(.timeLimit(.minutes(2)))
+struct StagingTests {
+    /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it
+    /// stays in the queue.
+    private func withGate(
+        bulkByteThreshold: Int = 1 << 20, _ body: (VectorStore, VectorDatabase, VectorDatabase, Gate) async throws -> Void
+    ) async throws {
+        let directory = TestStore()
+        let gate = Gate()
+        let hooked = HookedFileSystem(directory.memory!)
+        hooked.set(gate.hook)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        directory.configuration.bulkByteThreshold = bulkByteThreshold
+        try await directory.open { store in
+            let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            let b = try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+            // Files grow when they are first written to, which must not meet the gate.
+            try await a.upsert(testRecord("first", 0))
+            try await b.upsert(testRecord("first", 0))
+            defer { gate.open() }
+            try await body(store, a, b, gate)
+        }
+        hooked.set(nil)
+        try await directory.open { try await $0.expectSound() }
+    }
+
+    /// Starts a write and returns once it is staged: the queue has given out its version.
+    private func start(
+        _ group: inout ThrowingTaskGroup<Void, any Error>, _ store: VectorStore,
+        _ write: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        let before = try await store.statistics().lastVersion
+        group.addTask { try await write() }
+        while try await store.statistics().lastVersion == before { await Task.yield() }
+    }
+
+    @Test("A refused batch does not hide the pending commit it was judged against")
+    func refusedOnTopOfPending() async throws {
+        // `update([new, missing])` met the insert of `new`, which was waiting for the log, and was refused because of
+        // `missing`. Taking it back took the pending insert out of sight too: the next insert of `new` was let through,
+        // and the database held the id twice.
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) { try await a.insert(testRecord("new", 1)) }
+                await gate.reached()
+                await expectError(.recordNotFound) {
+                    try await a.update([testRecord("new", 2), testRecord("missing", 2)])
+                }
+                await expectError(.recordExists) { try await a.insert(testRecord("new", 3)) }
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.record(for: "new")?.content == testRecord("new", 1))
+            #expect(try await a.count() == 2)
+            try await store.expectSound()
+        }
+    }
+
+    @Test("Writes on the same ids pile up in the queue and are applied in order")
+    func pileUp() async throws {
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) { try await a.insert([testRecord("x", 1), testRecord("y", 1)]) }
+                await gate.reached()
+                try await start(&group, store) { try await a.update(testRecord("x", 2)) }
+                try await start(&group, store) { () async throws in #expect(try await a.delete(["x", "y", "z"]) == 2) }
+                try await start(&group, store) { try await a.insert(testRecord("x", 3)) }
+                await expectError(.recordNotFound) { try await a.update(testRecord("y", 4)) }
+                try await start(&group, store) { () async throws in #expect(try await a.delete("x")) }
+                try await start(&group, store) { try await a.upsert(testRecord("x", 5)) }
+                #expect(try await a.contains("x") == false, "nothing is visible before it is durable")
+                #expect(try await a.count() == 1)
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.allContents() == ["first": testRecord("first", 0), "x": testRecord("x", 5)])
+            try await store.expectSound()
+        }
+    }
+
+    @Test("A batch that meets its own id among pending ones is still refused for the duplicate")
+    func duplicateOverPending() async throws {
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
+                await gate.reached()
+                await expectError(.duplicateID) { try await a.upsert([testRecord("x", 2), testRecord("x", 3)]) }
+                await expectError(.recordExists) { try await a.insert(testRecord("x", 4)) }
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.record(for: "x")?.content == testRecord("x", 1))
+        }
+    }
+
+    @Test("A writer that meets a transaction over two databases waits for it and goes on", .timeLimit(.minutes(1)))
+    func writerBehindTransaction() async throws {
+        // Nobody told the writer that the transaction it waited for had been applied: it waited for ever.
+        try await withGate { store, a, b, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) {
+                    try await store.transaction { tx in
+                        try await tx.upsert(testRecord("x", 1), into: "a")
+                        try await tx.upsert(testRecord("x", 1), into: "b")
+                    }
+                }
+                await gate.reached()
+                group.addTask { try await a.upsert(testRecord("x", 2)) }
+                group.addTask { () async throws in #expect(try await b.delete("x")) }
+                for _ in 0..<100 { await Task.yield() }
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.record(for: "x")?.content == testRecord("x", 2))
+            #expect(try await b.contains("x") == false)
+        }
+    }
+
+    @Test("Of two transactions over two databases that meet at one record, the second is in conflict")
+    func transactionBehindTransaction() async throws {
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) {
+                    try await store.transaction { tx in
+                        try await tx.upsert(testRecord("x", 1), into: "a")
+                        try await tx.upsert(testRecord("x", 1), into: "b")
+                    }
+                }
+                await gate.reached()
+                await expectError(.conflict) {
+                    try await store.transaction { tx in
+                        try await tx.upsert(testRecord("y", 2), into: "a")
+                        try await tx.upsert(testRecord("x", 2), into: "b")
+                    }
+                }
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.allIDs().sorted() == ["first", "x"])
+        }
+    }
+
+    @Test("Bulk batches that arrive together do not overfill the id directory", arguments: [true, false])
+    func bulkTogether(_ isBulk: Bool) async throws {
+        // Each batch made room for itself; their ids together were more than the directory holds, which trapped.
+        try await withGate(bulkByteThreshold: isBulk ? 1 : 1 << 30) { store, a, _, _ in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<8 {
+                    group.addTask {
+                        let ids = (0..<3_000).map { "w\(writer)-\($0)" }
+                        try await a.insert(ids: ids, vectors: [Float](repeating: 1, count: 9_000))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await a.count() == 24_001)
+        }
+    }
+
+    @Test("Writers that fight over the same few ids leave a sound store", arguments: Setting.Backing.allCases, [1 << 20, 1])
+    func contention(_ backing: Setting.Backing, _ threshold: Int) async throws {
+        let directory = TestStore(backing)
+        directory.configuration.bulkByteThreshold = threshold
+        try await directory.open { store in
+            try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<8 { group.addTask { try await Self.fight(store, writer) } }
+                try await group.waitForAll()
+            }
+            try await store.expectSound()
+        }
+        try await directory.open { store in
+            for name in ["a", "b"] {
+                let database = try await store.database(name)
+                #expect(try await database.allContents().count == database.count())
+            }
+            try await store.expectSound()
+        }
+    }
+
+    private static func fight(_ store: VectorStore, _ writer: Int) async throws {
+        var random = TestGenerator(state: UInt64(writer))
+        for step in 0..<60 {
+            let database = try await store.database(random.next(below: 2) == 0 ? "a" : "b")
+            let records = (0..<1 + random.next(below: 4)).map { _ in testRecord("r\(random.next(below: 6))", step) }
+            do {
+                switch random.next(below: 6) {
+                case 0: try await database.insert(records)
+                case 1: try await database.update(records)
+                case 2: try await database.delete(records.map(\.id))
+                case 3:
+                    try await store.transaction { tx in
+                        for record in records {
+                            try await tx.upsert(record, into: "a")
+                            try await tx.delete(record.id, from: "b")
+                        }
+                    }
+                default: try await database.upsert(records)
+                }
+            } catch let error as StoreError {
+                let expected: [StoreError.Code] = [.recordExists, .recordNotFound, .duplicateID, .conflict]
+                #expect(expected.contains(error.code), "\(error)")
+            }
+        }
+    }
+}
