@@ -17,7 +17,7 @@ extension DatabaseSnapshot {
 
     /// The nearest records to each of several queries, in the order of the queries.
     ///
-    /// - Throws: as ``search(_:k:)-(_,Int)``.
+    /// - Throws: as ``search(_:k:)-([Float],_)``.
     public func search(_ queries: [[Float]], k: Int) async throws -> [[SearchHit]] {
         for query in queries { try check(query, k: k) }
         var results: [[SearchHit]] = []

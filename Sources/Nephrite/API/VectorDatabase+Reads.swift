@@ -37,7 +37,7 @@ extension VectorDatabase {
         Records(records: try await snapshot().records(after: cursor))
     }
 
-    /// The `k` records nearest to a query, nearest first; see ``DatabaseSnapshot/search(_:k:)-(_,Int)``.
+    /// The `k` records nearest to a query, nearest first; see ``DatabaseSnapshot/search(_:k:)-([Float],_)``.
     public func search(_ query: [Float], k: Int) async throws -> [SearchHit] {
         cell.metrics.searches.add(1)
         return try await snapshot().search(query, k: k)

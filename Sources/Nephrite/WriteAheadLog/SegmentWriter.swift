@@ -6,7 +6,7 @@ import StorageIO
 struct SegmentWriter: Sendable {
     static let directory = StoragePath("wal")
     /// Zeros written ahead of small commits: a sync of overwritten blocks needs no journal commit (about half the time
-    /// of one that converts preallocated blocks, see DocC/Durability).
+    /// of one that converts preallocated blocks, see DocC/Nephrite.docc/DurabilityAndRecovery.md).
     private static let zeroAheadByteCount = 512 << 10
     private static let smallGroupByteCount = 128 << 10
 
