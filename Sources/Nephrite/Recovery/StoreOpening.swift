@@ -232,17 +232,42 @@ struct StoreOpening {
         let sequence = max(log.highestSequence + 1, catalogue.nextSegmentSequence)
         let last = log.segments.last
         let tail = LogTail(log: log)
-        let byteCount = max(
-            max(configuration.logSegmentByteCount, 1 << 16), SegmentHeader.recordsOffset + tail.byteCount + (1 << 16))
+        let needed = SegmentHeader.recordsOffset + tail.byteCount + (1 << 16)
+        var byteCount = max(configuration.logSegmentByteCount, needed)
+        var mayUseReserve = true
+        while true {
+            do {
+                return try startLog(
+                    sequence, byteCount: byteCount, after: last?.header, tail: tail, catalogue: catalogue,
+                    lastLSN: lastLSN)
+            } catch  where error.isOutOfSpace {
+                // A store on a full disk must open, or nothing could be deleted from it. The shortest segment will do
+                // and leaves room for the catalogue; later ones are longer again when there is space.
+                if byteCount > needed {
+                    byteCount = needed
+                } else if mayUseReserve {
+                    mayUseReserve = false
+                    try? fileSystem.unlink(WriteAheadLog.reservePath)
+                } else {
+                    throw error
+                }
+            }
+        }
+    }
+
+    private func startLog(
+        _ sequence: UInt64, byteCount: Int, after last: SegmentHeader?, tail: LogTail, catalogue: Catalogue,
+        lastLSN: UInt64
+    ) throws(FileSystemError) -> SegmentWriter {
         let header = SegmentHeader(
             storeUUID: catalogue.storeUUID, sequence: sequence, saltLow: random.next(), saltHigh: random.next(),
-            previousSequence: last?.header.previousSequence ?? 0,
-            previousByteCount: last?.header.previousByteCount ?? 0,
-            previousLastLSN: last?.header.previousLastLSN ?? 0,
-            previousLastChecksum: last?.header.previousLastChecksum ?? 0,
-            flags: last.map { $0.header.flags.union(.replacesPrevious) } ?? [],
-            firstLSN: last?.header.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
-            oldestNeededLSN: last?.header.oldestNeededLSN ?? lastLSN + 1)
+            previousSequence: last?.previousSequence ?? 0,
+            previousByteCount: last?.previousByteCount ?? 0,
+            previousLastLSN: last?.previousLastLSN ?? 0,
+            previousLastChecksum: last?.previousLastChecksum ?? 0,
+            flags: last.map { $0.flags.union(.replacesPrevious) } ?? [],
+            firstLSN: last?.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
+            oldestNeededLSN: last?.oldestNeededLSN ?? lastLSN + 1)
         let temporary = StoragePath("wal", SegmentHeader.fileName(sequence: sequence) + ".tmp")
         let file = try fileSystem.open(temporary, .createNew)
         var segment = SegmentWriter(header: header, file: file)
