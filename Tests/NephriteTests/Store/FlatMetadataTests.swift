@@ -4,7 +4,7 @@ import Testing
 @testable import Nephrite
 
 @Suite
-struct MetadataTests {
+struct FlatMetadataTests {
     @Test("The fast encoder writes what the general one writes")
     func flatEqualsGeneral() throws {
         let keys = ["b", "a", "c10", "c1", "c100", "é", "zz", "title with a long name that is not small"]
