@@ -82,6 +82,7 @@ import Testing
         arguments: [
             ("", 64), ("serch", 64), ("count --store STORE", 64), ("get --store STORE points nope", 1),
             ("get --store STORE points nope --json", 1), ("delete --store STORE points nope", 1),
+            ("count --store GOOD points", 66), ("create --store /dev/null/x x --dimension 2", 66),
             ("count --store STORE missing", 66), ("count --store /nonexistent points", 66),
             ("import --store STORE points /nonexistent.fvecs", 66), ("import --store STORE missing GOOD", 66),
             ("import --store STORE points CUT", 65), ("import --store STORE points NAN", 65),

@@ -91,7 +91,7 @@ extension StoreError {
                 .inputOutput
             }
         self.init(
-            code, "\(cause.call.rawValue) failed: \(cause.meaning)", database: database, path: cause.path,
+            code, "\(cause.call == .openRoot ? "open" : cause.call.rawValue) failed: \(cause.meaning)", database: database, path: cause.path,
             offset: cause.offset, remedy: cause.remedy, errorNumber: cause.code)
     }
 
