@@ -47,7 +47,7 @@ extension FileSystemError {
         case (.lock, EWOULDBLOCK), (.lock, EAGAIN):
             Entry(
                 "Another process, or another store in this one, has the store open.",
-                "Close it there, or open this one read-only from a backup.")
+                "Close it there, or wait until it is closed.")
         case (.synchronizeData, EIO), (.synchronize, EIO), (.synchronizeDirectory, EIO):
             Entry(
                 "The device could not make data durable; what was written since the last sync may be lost.",
@@ -69,7 +69,7 @@ extension FileSystemError {
         case (.open, EISDIR), (.unlink, EISDIR):
             Entry("The path names a directory where a file is needed.", "Remove what does not belong to the store.")
         case (.open, EINVAL), (.map, EINVAL):
-            Entry("The request is not aligned or leaves the file.", "Run verify: the file may have been cut.")
+            Entry("The request is not aligned or leaves the file.", "Run nephrite check: the file may have been cut.")
         case (.map, ENOMEM), (.reserveAddressSpace, ENOMEM):
             Entry(
                 "The process has no address space or no mappings left.",
@@ -134,7 +134,7 @@ extension FileSystemError {
             Entry(
                 "The operation is not permitted to this user.", "Run as the owner; look for immutable flags (lsattr).")
         case EROFS:
-            Entry("The file system is mounted read-only.", "Mount it writable, or open the store read-only.")
+            Entry("The file system is mounted read-only.", "Mount it writable, or copy the store to a disk that is.")
         case ELOOP:
             Entry("A symbolic link is where a file or directory is needed.", "Replace the link by what it points to.")
         case EMLINK:

@@ -82,6 +82,7 @@ import Testing
         arguments: [
             ("", 64), ("serch", 64), ("count --store STORE", 64), ("get --store STORE points nope", 1),
             ("get --store STORE points nope --json", 1), ("delete --store STORE points nope", 1),
+            ("count --store GOOD points", 66), ("create --store /dev/null/x x --dimension 2", 66),
             ("count --store STORE missing", 66), ("count --store /nonexistent points", 66),
             ("import --store STORE points /nonexistent.fvecs", 66), ("import --store STORE missing GOOD", 66),
             ("import --store STORE points CUT", 65), ("import --store STORE points NAN", 65),
@@ -165,6 +166,30 @@ import Testing
         while feeder.isRunning { feeder.send(SIGINT) }
         #expect(try feeder.finish() == 130)
         #expect(try nephrite("count", "--store", store, "points").output == "1\n")
+    }
+
+    @Test("too few file descriptors are a reason to try again later, whichever call meets the limit")
+    func descriptors() throws {
+        try importThree()
+        var exitCodes: [Int32] = []
+        for limit in 8...20 {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = [
+                "-c", "ulimit -n \(limit); exec \"$0\" \"$@\"", NephriteProcess.executable.path, "check", "--store",
+                store,
+            ]
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationReason == .exit)
+            exitCodes.append(process.terminationStatus)
+        }
+        // From some limit on there are enough; what was refused has damaged nothing.
+        #expect(exitCodes.first == 75 && exitCodes.last == 0, "\(exitCodes)")
+        #expect(exitCodes.drop { $0 == 75 }.allSatisfy { $0 == 0 }, "\(exitCodes)")
+        #expect(try nephrite("check", "--store", store).exitCode == 0)
     }
 
     @Test("a closed output ends it with 74 and no message")

@@ -55,7 +55,7 @@ extension VectorStore {
     /// snapshots, so that reads and writes go on.
     ///
     /// - Returns: what was found; damage is part of the result, not an error.
-    /// - Throws: `CancellationError`, `notRunning`.
+    /// - Throws: `CancellationError`, `notRunning`, `tooManyOpenFiles` and what else keeps it from looking.
     public func check() async throws -> IntegrityReport {
         let store = try running()
         var databases: [DatabaseIntegrity] = []
@@ -66,7 +66,10 @@ extension VectorStore {
                 var found = await store.context.io.run { IntegrityCheck(snapshot: snapshot).run() }
                 found.damages += try await store.registry.cell(named: description.name).damages
                 databases.append(found)
-            } catch let error as StoreError where error.code != .closed && error.code != .databaseNotFound {
+            } catch let error as StoreError where error.code == .databaseNotFound {
+                // Dropped meanwhile.
+                continue
+            } catch let error as StoreError where error.saysDamage {
                 databases.append(
                     DatabaseIntegrity(
                         name: description.name, recordCount: 0, checkedByteCount: 0, damages: [Damage(error)]))
@@ -76,6 +79,11 @@ extension VectorStore {
         return IntegrityReport(
             databases: databases, damages: opening?.damages ?? [], orphans: opening?.orphans ?? [])
     }
+}
+
+extension StoreError {
+    /// Whether it says something about the files, rather than about the process that reads them.
+    fileprivate var saysDamage: Bool { [.corruption, .notAStore, .newerFormat, .inputOutput].contains(code) }
 }
 
 extension Damage {

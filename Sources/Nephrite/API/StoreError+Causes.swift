@@ -90,8 +90,9 @@ extension StoreError {
             } else {
                 .inputOutput
             }
+        let call = cause.call == .openRoot ? "open" : cause.call.rawValue
         self.init(
-            code, "\(cause.call.rawValue) failed: \(cause.meaning)", database: database, path: cause.path,
+            code, "\(call) failed: \(cause.meaning)", database: database, path: cause.path,
             offset: cause.offset, remedy: cause.remedy, errorNumber: cause.code)
     }
 

@@ -62,6 +62,9 @@ struct CommandContext: Sendable {
 
     /// Refuses a directory that is missing or empty: opening it would make a new store out of it.
     private static func requireStore(_ path: String) throws(CommandError) {
+        guard !path.isEmpty else {
+            throw .usage("--store names no directory.", remedy: "Give the directory of the store.")
+        }
         var isDirectory: ObjCBool = false
         let exists = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
         if exists, isDirectory.boolValue {

@@ -29,15 +29,21 @@ struct ImportJob {
     func run(into database: VectorDatabase, acknowledge: (Int) async throws -> Void) async throws -> Summary {
         let clock = ContinuousClock()
         let start = clock.now
+        let path = path
         var summary = Summary()
         try checkDimension(database)
         do {
+            var ahead: Result<RowBatch, any Error>?
             while true {
                 summary.wasInterrupted = interrupt.isRequested
                 if summary.wasInterrupted { break }
-                let batch = try reader.next(limit: batchSize)
+                let batch = try ahead?.get() ?? reader.next(limit: batchSize)
                 guard batch.rowCount > 0 else { break }
-                try await commit(batch, to: database)
+                async let committed: Void = Self.commit(batch, to: database, path)
+                // The next rows are read while the disk is at work on these; from a pipe they might not come before
+                // these are acknowledged.
+                ahead = reader.isFile ? Result { try reader.next(limit: batchSize) } : nil
+                try await committed
                 summary.rowCount += batch.rowCount
                 try await acknowledge(summary.rowCount)
             }
@@ -52,11 +58,11 @@ struct ImportJob {
         return summary
     }
 
-    private func commit(_ batch: RowBatch, to database: VectorDatabase) async throws {
+    private static func commit(_ batch: RowBatch, to database: VectorDatabase, _ path: String) async throws {
         do {
             try await database.upsert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
         } catch let error as StoreError {
-            throw Self.located(error, batch, database.options.dimension, path)
+            throw located(error, batch, database.options.dimension, path)
         }
     }
 

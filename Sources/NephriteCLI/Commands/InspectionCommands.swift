@@ -60,6 +60,9 @@ enum StatsCommand: Command {
                     lines += Self.lines(value, indent: indent + "  ")
                 case .string(let text): lines.append("\(indent)\(key): \(text)")
                 case .integer(let number): lines.append("\(indent)\(key): \(HumanText.grouped(number))")
+                case .double(let seconds) where key.hasSuffix("At"):
+                    let date = Date(timeIntervalSince1970: seconds).formatted(.iso8601)
+                    lines.append("\(indent)\(key): \(date)")
                 case .double(let number): lines.append("\(indent)\(key): \(number)")
                 case .bool(let flag): lines.append("\(indent)\(key): \(flag)")
                 case .null: break
@@ -79,7 +82,10 @@ enum CheckCommand: Command {
     static let specification = CommandSpecification(
         name: "check",
         summary: "Verify every checksum and reference of a store; exit code 65 when something is damaged.",
-        discussion: "Reads everything and changes nothing.",
+        discussion: """
+            Reads every record, every index page and the log. Opening the store recovers what a crash left, as every
+            command does, and mends what is stored twice; check reports that, too, and changes nothing else.
+            """,
         options: [.store, .json],
         examples: [
             ("nephrite check --store ./store", "Say what is damaged, if anything is"),

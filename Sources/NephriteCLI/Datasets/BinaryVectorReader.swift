@@ -2,6 +2,7 @@
 
 /// The rows of an `.fvecs`, `.bvecs`, `.fbin` or `.npy` file.
 final class BinaryVectorReader: RowReader {
+    private static let reservedComponentCount = 1 << 18
     private let file: InputFile
     private let layout: VectorFileLayout?
     private var row = 0
@@ -13,10 +14,13 @@ final class BinaryVectorReader: RowReader {
     }
 
     var dimension: Int? { layout?.dimension }
+    var isFile: Bool { file.byteCount != nil }
 
     func next(limit: Int) throws -> RowBatch {
         var batch = RowBatch(firstRow: row)
         guard let layout else { return batch }
+        // What a header claims is not believed any further than this.
+        batch.vectors.reserveCapacity(min(limit, Self.reservedComponentCount / layout.dimension) * layout.dimension)
         while batch.rowCount < limit, row != layout.rowCount {
             let bytes = try file.next(layout.rowByteCount)
             if bytes.isEmpty, layout.rowCount == nil { break }

@@ -35,6 +35,14 @@ final class LabelledReader: RowReader {
 
     var dimension: Int? { vectors.dimension }
 
+    var isFile: Bool {
+        switch labels {
+        case .rowNumbers: vectors.isFile
+        case .ids(let file): vectors.isFile && file.byteCount != nil
+        case .records(let lines, _): vectors.isFile && lines.file.byteCount != nil
+        }
+    }
+
     func next(limit: Int) throws -> RowBatch {
         var batch = try vectors.next(limit: limit)
         if case .rowNumbers = labels {

@@ -65,6 +65,7 @@ final class NDJSONReader: RowReader {
     private var first: JSONParser.Record?
     private var row = 0
     let dimension: Int?
+    var isFile: Bool { lines.file.byteCount != nil }
 
     /// Reads the first row, which tells the dimension.
     init(_ file: InputFile, fields: FieldNames) throws {

@@ -22,6 +22,9 @@ protocol RowReader: AnyObject {
     /// The components of a row; nil when the source is empty.
     var dimension: Int? { get }
 
+    /// Whether rows come from files, so that reading on never waits for whoever writes them.
+    var isFile: Bool { get }
+
     /// The next rows, `limit` at most; an empty batch at the end.
     func next(limit: Int) throws -> RowBatch
 }

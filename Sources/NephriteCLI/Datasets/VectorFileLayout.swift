@@ -27,6 +27,10 @@ enum VectorElement: Sendable, Equatable {
                     components.append(Self.float(half: UInt16(littleEndian: bits)))
                 }
             case .float32:
+                // On the machines this compiles for, the bytes are the floats.
+                if Self.isLittleEndian, UInt(bitPattern: buffer.baseAddress).isMultiple(of: 4) {
+                    return unsafe components.append(contentsOf: buffer.bindMemory(to: Float.self))
+                }
                 for index in 0..<buffer.count / 4 {
                     let bits = unsafe buffer.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
                     components.append(Float(bitPattern: UInt32(littleEndian: bits)))
@@ -39,6 +43,8 @@ enum VectorElement: Sendable, Equatable {
             }
         }
     }
+
+    private static var isLittleEndian: Bool { 1.littleEndian == 1 }
 
     /// An IEEE 754 half as a float: the exponent is rebased by a multiplication, which is exact and gives
     /// subnormal halves too. (`Float16` does not exist on every platform.)

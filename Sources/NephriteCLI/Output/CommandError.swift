@@ -65,7 +65,7 @@ extension CommandError {
             self = error
         case let error as StoreError:
             self.init(
-                exitCode: ExitCode(error.code), code: error.code.description, message: Self.located(error),
+                exitCode: ExitCode(error), code: error.code.description, message: Self.located(error),
                 remedy: error.remedy, database: error.database, path: error.path, offset: error.offset, ids: error.ids,
                 errorNumber: error.errorNumber)
         case is CancellationError:
@@ -83,7 +83,8 @@ extension CommandError {
         if let database = error.database, !error.message.contains(database) { places.append("database \(database)") }
         if let path = error.path, !error.message.contains(path) { places.append(path) }
         if let offset = error.offset { places.append("offset \(offset)") }
-        let ids = error.ids.filter { !error.message.contains($0) }
+        // A query has no id; the engine calls it “(query)”.
+        let ids = error.ids.filter { $0 != "(query)" && !error.message.contains($0) }
         if !ids.isEmpty { places.append("id " + ids.prefix(3).joined(separator: ", ") + (ids.count > 3 ? ", …" : "")) }
         return places.isEmpty ? error.message : error.message + " [" + places.joined(separator: ", ") + "]"
     }

@@ -45,6 +45,12 @@ enum ExitCode: Int32, Sendable, CaseIterable {
         }
     }
 
+    /// The exit code of a store error; a path that leads to no directory is missing input, not failing I/O.
+    init(_ error: StoreError) {
+        let isPath = error.errorNumber.map { [ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG].contains($0) } ?? false
+        self = error.code == .inputOutput && isPath ? .noInput : ExitCode(error.code)
+    }
+
     /// The exit code of a system call that failed on an input file.
     init(inputErrorNumber errorNumber: Int32) {
         switch errorNumber {
