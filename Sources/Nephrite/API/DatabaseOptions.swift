@@ -2,7 +2,8 @@
 
 /// How the similarity of two vectors is measured.
 public enum DistanceMetric: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Cosine similarity, −1…1, larger is nearer; a vector of norm zero has similarity 0 to everything.
+    /// Cosine similarity, −1…1, larger is nearer; a vector of norm zero has similarity 0 to everything. Vectors are stored
+    /// as they are given; they need not be normalised.
     case cosine
     /// Inner product, larger is nearer.
     case dotProduct = "dot"
@@ -16,6 +17,8 @@ public enum Durability: Sendable, Hashable {
     case durable
     /// The write survives a killed process; a kernel crash or a loss of power loses at most the writes
     /// acknowledged within the last interval, always a suffix of the history, never one from its middle.
+    ///
+    /// The interval is 1 millisecond to 1 hour. ``VectorDatabase/flush()`` waits for what was acknowledged to be on disk.
     case relaxed(every: Duration)
 
     /// Relaxed durability with the default interval of five seconds.
@@ -24,7 +27,7 @@ public enum Durability: Sendable, Hashable {
 
 /// The shape and promises of a database.
 public struct DatabaseOptions: Sendable, Hashable {
-    /// The number of components of every vector, 1…65,536.
+    /// The number of components (32-bit floats) of every vector, 1…65,536.
     public var dimension: Int
     /// How similarity is measured.
     public var metric: DistanceMetric

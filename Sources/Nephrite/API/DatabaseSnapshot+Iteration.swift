@@ -2,6 +2,10 @@
 import StorageFormat
 
 /// A place in a database's order of records, to go on behind.
+///
+/// The order is that of storage. It does not change while a record stays as it is, but a record that is written again may
+/// move: going on from a cursor in a *newer* snapshot can meet it a second time or pass it over. In the snapshot it came
+/// from, a cursor is exact.
 public struct RecordCursor: Sendable, Hashable, Codable {
     let slot: Int
 
@@ -77,18 +81,20 @@ struct SlotWalk: Sendable {
 }
 
 extension DatabaseSnapshot {
-    /// The ids, from the first or from behind a cursor.
+    /// The ids, from the first or from behind a cursor, in the order in which they are stored.
     public func ids(after cursor: RecordCursor? = nil) -> SnapshotIDs {
         SnapshotIDs(snapshot: self, start: cursor?.slot ?? 0)
     }
 
-    /// The records, from the first or from behind a cursor.
+    /// The records, from the first or from behind a cursor, in the order in which they are stored.
+    ///
+    /// Each element is a record or the `corruption` error that reading it met; the walk goes on behind a damaged one.
     public func records(after cursor: RecordCursor? = nil) -> SnapshotRecords {
         SnapshotRecords(snapshot: self, start: cursor?.slot ?? 0)
     }
 }
 
-/// The ids of a database as of the moment of asking, whatever is written meanwhile.
+/// The ids of a database as of the moment of asking, whatever is written meanwhile. It holds a snapshot.
 public struct RecordIDs: AsyncSequence, Sendable {
     let ids: SnapshotIDs
 
@@ -97,6 +103,8 @@ public struct RecordIDs: AsyncSequence, Sendable {
         var iterator: SnapshotIDs.Iterator
 
         /// The next id; nil at the end.
+        ///
+        /// - Throws: `CancellationError`.
         public mutating func next() async throws(CancellationError) -> String? {
             if Task.isCancelled { throw CancellationError() }
             return iterator.next()
@@ -110,7 +118,7 @@ public struct RecordIDs: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(iterator: ids.makeIterator()) }
 }
 
-/// The records of a database as of the moment of asking, whatever is written meanwhile.
+/// The records of a database as of the moment of asking, whatever is written meanwhile. It holds a snapshot.
 public struct Records: AsyncSequence, Sendable {
     let records: SnapshotRecords
 

@@ -16,7 +16,7 @@ extension DatabaseSnapshot {
 
     /// Copies the vector of a record to the front of `buffer`, which has at least the database's dimension.
     ///
-    /// - Returns: whether the record is there.
+    /// - Returns: whether the record is there; if not, the buffer is as it was.
     /// - Throws: `corruption`; `invalidArgument` if the buffer is too short.
     public func copyVector(for id: String, into buffer: inout [Float]) throws(StoreError) -> Bool {
         let dimension = identity.options.dimension
@@ -35,7 +35,13 @@ extension DatabaseSnapshot {
         return found ?? false
     }
 
-    /// Calls `body` with the vector of a record where it lies, without a copy; nil if there is none.
+    /// Calls `body` with the vector of a record where it lies, in mapped memory, without a copy; nil if there is none.
+    ///
+    /// - Parameters:
+    ///   - id: the record's id.
+    ///   - body: gets as many floats as the database's dimension, which are valid until it returns.
+    /// - Returns: what `body` returns.
+    /// - Throws: `corruption`; what `body` throws.
     public func withVector<R>(for id: String, _ body: (Span<Float>) throws -> R) throws -> R? {
         let found: (UInt32, RecordEntry)? = try withFound(id) { (slot, entry) throws(StoreError) in
             try verify(slot: slot, entry: entry)
@@ -55,6 +61,8 @@ extension DatabaseSnapshot {
     }
 
     /// The vectors of several records in the order of `ids`, nil where there is none.
+    ///
+    /// - Throws: `corruption` if one of them is damaged.
     public func vectors(for ids: [String]) throws(StoreError) -> [[Float]?] {
         try batch(ids) { (slot, entry, _) throws(StoreError) in
             try verify(slot: slot, entry: entry)
@@ -63,6 +71,8 @@ extension DatabaseSnapshot {
     }
 
     /// The records of several ids in the order of `ids`, nil where there is none.
+    ///
+    /// - Throws: `corruption` if one of them is damaged; ``records(after:)`` gets at the others.
     public func records(for ids: [String]) throws(StoreError) -> [VectorRecord?] {
         try batch(ids) { (slot, entry, id) throws(StoreError) in
             try record(slot: slot, entry: entry, id: id)
@@ -106,7 +116,7 @@ extension DatabaseSnapshot {
         return results
     }
 
-    /// Whether a record of that id is there.
+    /// Whether a record of that id is there, be it damaged.
     public func contains(_ id: String) -> Bool {
         do {
             return try withFound(id) { _, _ in true } != nil

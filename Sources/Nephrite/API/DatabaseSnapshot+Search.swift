@@ -3,7 +3,8 @@
 extension DatabaseSnapshot {
     /// The `k` records nearest to a query, nearest first; equal scores are ordered by id.
     ///
-    /// The result is exact and does not depend on the number of threads.
+    /// The result is exact (every record is compared, in 32-bit floating point) and does not depend on the number of
+    /// threads. The scan runs on the store's own threads.
     ///
     /// - Parameters:
     ///   - query: as many finite components as the database's dimension.
@@ -17,6 +18,7 @@ extension DatabaseSnapshot {
 
     /// The nearest records to each of several queries, in the order of the queries.
     ///
+    /// - Returns: for each query its hits, nearest first.
     /// - Throws: as ``search(_:k:)-([Float],_)``.
     public func search(_ queries: [[Float]], k: Int) async throws -> [[SearchHit]] {
         for query in queries { try check(query, k: k) }

@@ -2,7 +2,8 @@
 
 /// One thing that is damaged.
 public struct Damage: Sendable, Hashable, Codable {
-    /// What kind of damage it is: an error code or the name of a contradiction.
+    /// What kind of damage it is: the name of a ``StoreError/Code``, `checksum` for a record whose bytes are not those that
+    /// were written, `mended` for what was stored twice or could be derived, or the name of another contradiction.
     public var kind: String
     /// What is wrong, in a sentence.
     public var message: String
@@ -55,7 +56,9 @@ extension VectorStore {
     /// snapshots, so that reads and writes go on.
     ///
     /// - Returns: what was found; damage is part of the result, not an error.
-    /// - Throws: `CancellationError`, `notRunning`, `tooManyOpenFiles` and what else keeps it from looking.
+    /// - Throws: `notRunning`, `closed`, `tooManyOpenFiles` and what else keeps it from looking; `CancellationError`
+    ///   between two databases.
+    /// - Complexity: reads every byte of every record.
     public func check() async throws -> IntegrityReport {
         let store = try running()
         var databases: [DatabaseIntegrity] = []

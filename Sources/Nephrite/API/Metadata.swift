@@ -3,6 +3,8 @@
 import StorageFormat
 
 /// A JSON-like value that keeps integers and floating-point numbers apart.
+///
+/// `Codable` maps it to JSON and back; a number without a fraction is decoded as an ``integer(_:)``.
 public enum MetadataValue: Sendable, Hashable {
     /// No value.
     case null
@@ -54,7 +56,7 @@ public struct Metadata: Sendable, Hashable {
 
     /// Metadata of named values.
     ///
-    /// - Throws: `invalidMetadata`.
+    /// - Throws: `invalidMetadata`, as for a list of fields.
     public init(_ fields: [String: MetadataValue]) throws(StoreError) {
         try self.init(fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
@@ -83,7 +85,7 @@ public struct Metadata: Sendable, Hashable {
     /// Whether there is no field.
     public var isEmpty: Bool { encoded.isEmpty }
 
-    /// The length of the encoded form.
+    /// The length of the encoded form in bytes, of which a record may have 1,048,576.
     public var encodedByteCount: Int { encoded.count }
 
     /// The value of a field, nil if there is none.

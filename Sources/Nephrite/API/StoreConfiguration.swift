@@ -3,21 +3,28 @@ public import StorageIO
 
 /// Settings of a store, none of which changes what is on disk.
 public struct StoreConfiguration: Sendable {
-    /// Database files open at once, at most; the least recently used is closed first.
+    /// Database files open at once, at most; the least recently used that nothing holds is closed first. When all are held
+    /// by writes or snapshots, opening another waits for ten seconds at most, then throws `tooManyOpenFiles`.
     public var maximumOpenFiles = 100
     /// The preallocated length of a log segment in bytes; 64 KiB at least.
     public var logSegmentByteCount = 64 << 20
     /// Log bytes since the last checkpoint that start one.
     public var logByteLimit = 256 << 20
-    /// The time after which changes are checkpointed even when the log is short.
+    /// The time after which changes are checkpointed even when the log is short. Together with ``logByteLimit`` it bounds
+    /// what recovery has to replay, not what is durable.
     public var checkpointInterval: Duration = .seconds(60)
     /// Whether point reads check the record's checksum.
+    ///
+    /// Without it a point read is faster and may return bytes that a broken disk changed; ``VectorStore/check()`` finds them.
+    /// Searches never check records.
     public var verifiesReads = true
     /// Threads that scan for searches; 0 for one per core.
     public var searchThreadCount = 0
     /// Bytes of commits that may wait for the log before writers are made to wait.
     public var commitQueueByteLimit = 64 << 20
     /// Batches whose vectors take at least this many bytes go to the data file first and only by reference to the log.
+    ///
+    /// Above it a vector is written once; below it twice, but with one sync instead of two.
     public var bulkByteThreshold = 1 << 20
     /// Address space reserved per mapped area of an open database, in bytes.
     public var addressSpaceReservation = 4 << 30

@@ -8,31 +8,38 @@ extension VectorDatabase {
     public func vector(for id: String) async throws -> [Float]? { try await snapshot().vector(for: id) }
 
     /// A record, nil if there is none.
+    ///
+    /// - Throws: as ``vector(for:)``.
     public func record(for id: String) async throws -> VectorRecord? { try await snapshot().record(for: id) }
 
     /// The vectors of several records in the order of `ids`, all as of one commit; nil where there is none.
+    ///
+    /// - Throws: as ``vector(for:)``.
     public func vectors(for ids: [String]) async throws -> [[Float]?] { try await snapshot().vectors(for: ids) }
 
     /// Several records in the order of `ids`, all as of one commit; nil where there is none.
+    ///
+    /// - Throws: as ``vector(for:)``.
     public func records(for ids: [String]) async throws -> [VectorRecord?] { try await snapshot().records(for: ids) }
 
-    /// Calls `body` with the vector of a record where it lies, without a copy; nil if there is none.
+    /// Calls `body` with the vector of a record where it lies, without a copy; nil if there is none. See
+    /// ``DatabaseSnapshot/withVector(for:_:)``.
     public func withVector<R>(for id: String, _ body: (Span<Float>) throws -> R) async throws -> R? {
         try await snapshot().withVector(for: id, body)
     }
 
-    /// Whether a record of that id is there.
+    /// Whether a record of that id is there, be it damaged.
     public func contains(_ id: String) async throws -> Bool { try await snapshot().contains(id) }
 
     /// The number of records.
     public func count() async throws -> Int { try await snapshot().count }
 
-    /// The ids as of now, whatever is written while they are gone through.
+    /// The ids as of now, whatever is written while they are gone through; from the first or from behind a cursor.
     public func ids(after cursor: RecordCursor? = nil) async throws -> RecordIDs {
         RecordIDs(ids: try await snapshot().ids(after: cursor))
     }
 
-    /// The records as of now, whatever is written while they are gone through.
+    /// The records as of now, whatever is written while they are gone through; from the first or from behind a cursor.
     public func records(after cursor: RecordCursor? = nil) async throws -> Records {
         Records(records: try await snapshot().records(after: cursor))
     }

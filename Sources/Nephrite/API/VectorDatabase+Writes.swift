@@ -27,14 +27,21 @@ extension VectorDatabase {
 
     /// Replaces a record whose id must be there.
     ///
-    /// - Throws: `recordNotFound`, and what ``upsert(_:expectedVersion:)`` throws.
+    /// - Parameters:
+    ///   - record: the record; its `version` is ignored.
+    ///   - expectedVersion: if given, the write is made only if the stored record has this version.
+    /// - Throws: `recordNotFound`, or, with an expected version, `versionMismatch`; and what
+    ///   ``upsert(_:expectedVersion:)`` throws.
     @discardableResult
     public func update(_ record: VectorRecord, expectedVersion: RecordVersion? = nil) async throws -> RecordVersion {
         try await write(.records([record]), expectedVersion.map(WriteCondition.version) ?? .mustExist)
     }
 
-    /// Deletes a record.
+    /// Deletes a record. Durable as the database promises when it returns.
     ///
+    /// - Parameters:
+    ///   - id: the record's id.
+    ///   - expectedVersion: if given, the record is deleted only if it has this version.
     /// - Returns: whether it was there.
     /// - Throws: `versionMismatch`, `outcomeUnknown`, `fenced`, …; `CancellationError`.
     @discardableResult
@@ -46,7 +53,7 @@ extension VectorDatabase {
 
     // MARK: Batches
 
-    /// Stores records in one commit: all of them or, if this throws, none.
+    /// Stores records in one commit: all of them or, if this throws, none. Durable as the database promises when it returns.
     ///
     /// - Returns: the version that all of them have now; 0 if there are none.
     /// - Throws: `duplicateID`, and what ``upsert(_:expectedVersion:)`` throws.
@@ -56,12 +63,16 @@ extension VectorDatabase {
     }
 
     /// Stores records in one commit if none of their ids is there.
+    ///
+    /// - Throws: `recordExists` with one of the ids that are there, and what ``upsert(_:)`` throws.
     @discardableResult
     public func insert(_ records: [VectorRecord]) async throws -> RecordVersion {
         try await write(.records(records), .mustNotExist)
     }
 
     /// Replaces records in one commit if all of their ids are there.
+    ///
+    /// - Throws: `recordNotFound` with one of the ids that are not there, and what ``upsert(_:)`` throws.
     @discardableResult
     public func update(_ records: [VectorRecord]) async throws -> RecordVersion {
         try await write(.records(records), .mustExist)
@@ -72,9 +83,9 @@ extension VectorDatabase {
     /// - Parameters:
     ///   - ids: one id a row, each once.
     ///   - vectors: `ids.count` × dimension floats, row after row.
-    ///   - metadata: one value a row, or none.
+    ///   - metadata: one value a row, or an empty array for none at all.
     /// - Returns: the version that all of them have now; 0 if there are none.
-    /// - Throws: as ``upsert(_:)``.
+    /// - Throws: `invalidArgument` if the arrays do not fit one another, and what ``upsert(_:)`` throws.
     @discardableResult
     public func upsert(
         ids: [String], vectors: [Float], metadata: [Metadata] = []
@@ -101,6 +112,7 @@ extension VectorDatabase {
     /// Deletes records in one commit; ids that are not there are passed over, an id given twice counts once.
     ///
     /// - Returns: how many were there.
+    /// - Throws: `outcomeUnknown`, `fenced`, …; `CancellationError`. Then none was deleted, but for `outcomeUnknown`.
     @discardableResult
     public func delete(_ ids: [String]) async throws -> Int {
         var seen: Set<RecordID> = []

@@ -33,6 +33,8 @@ public final class VectorDatabase: Sendable {
     ///
     /// Holding a snapshot keeps the space of records deleted since then from being used again, and the database's file
     /// from being closed to make room for another.
+    ///
+    /// - Throws: `databaseNotFound` after a drop, `closed`; what opening the file throws: `corruption`, `tooManyOpenFiles`, …
     public func snapshot() async throws -> DatabaseSnapshot {
         if let snapshot = cell.currentSnapshot() { return snapshot }
         return try await withFile { file in
@@ -41,6 +43,9 @@ public final class VectorDatabase: Sendable {
         }
     }
 
-    /// Makes everything acknowledged so far survive a loss of power.
+    /// Makes everything acknowledged so far survive a loss of power. It has something to do only for relaxed durability; the
+    /// log is one for the store, so the other databases' writes are brought to disk too.
+    ///
+    /// - Throws: `fenced` if the disk failed, `closed`.
     public func flush() async throws { try await store.context.log.queue.synchronize() }
 }

@@ -1,6 +1,7 @@
 /// A record and what searching finds: the values that go in and come out of a database.
 
-/// The log sequence number of the commit that wrote a record; grows with every commit to the store.
+/// The log sequence number of the commit that wrote a record; grows with every commit to the store, over all databases.
+/// All records of one commit have the same version. 0 is never the version of a stored record.
 public typealias RecordVersion = UInt64
 
 /// A vector with its id and metadata.
@@ -14,7 +15,7 @@ public struct VectorRecord: Sendable, Hashable {
     /// The commit that wrote it, for `expectedVersion`; 0 for a record that has not been stored.
     public var version: RecordVersion
 
-    /// Creates a record to be stored.
+    /// Creates a record to be stored. Nothing is checked before it is.
     public init(id: String, vector: [Float], metadata: Metadata = [:]) {
         self.init(id: id, vector: vector, metadata: metadata, version: 0)
     }

@@ -116,7 +116,7 @@ public final class VectorStore: Sendable {
         return VectorDatabase(cell: try await store.registry.create(name, options: options), store: store)
     }
 
-    /// A handle to a database. Its file is opened when it is first used.
+    /// A handle to a database. Its file is opened when it is first used, so damage is reported then.
     ///
     /// - Throws: `databaseNotFound`.
     public func database(_ name: String) async throws -> VectorDatabase {
@@ -124,17 +124,21 @@ public final class VectorStore: Sendable {
         return VectorDatabase(cell: try await store.registry.cell(named: name), store: store)
     }
 
-    /// All databases, sorted by name.
+    /// All databases, sorted by name. No file is opened for it.
     public func databases() async throws -> [DatabaseDescription] { try await running().registry.descriptions() }
 
-    /// Drops a database and its files. Reads under way finish on what they have; writes under way finish first.
+    /// Drops a database and its files; the drop is durable when this returns. Reads under way and snapshots go on with what
+    /// they have; writes under way finish first. Handles throw `databaseNotFound` from now on.
     ///
     /// - Throws: `databaseNotFound`, …; `CancellationError`.
     public func dropDatabase(_ name: String) async throws { try await running().registry.drop(name) }
 
     // MARK: The whole store
 
-    /// Brings everything acknowledged so far to disk and checkpoints every open database that has changed.
+    /// Brings everything acknowledged so far to disk and checkpoints every open database that has changed. Nothing is more
+    /// durable for it; a crash afterwards has less to recover, and space that was freed can be used again.
+    ///
+    /// - Throws: `diskFull`, `inputOutput`, `fenced`, `notRunning`, `closed`.
     public func checkpoint() async throws {
         let store = try running()
         try await store.context.log.queue.synchronize()
@@ -147,6 +151,8 @@ public final class VectorStore: Sendable {
     }
 
     /// Makes everything acknowledged so far survive a loss of power, in relaxed databases too.
+    ///
+    /// - Throws: `fenced` if the disk failed, `notRunning`, `closed`.
     public func flush() async throws { try await running().context.log.queue.synchronize() }
 }
 
@@ -155,8 +161,9 @@ public final class VectorStore: Sendable {
 /// - Parameters:
 ///   - path: the directory, which is made if it is not there.
 ///   - configuration: sizes, intervals and the environment.
-///   - body: what to do with the store.
-/// - Returns: what `body` returns, after everything is on disk.
+///   - body: what to do with the store, which is open when it begins.
+/// - Returns: what `body` returns, after everything is on disk and the files are closed.
+/// - Throws: what opening throws (see ``VectorStore/run()``); what `body` throws; what kept the store from closing cleanly.
 public func withVectorStore<R>(
     at path: String, configuration: StoreConfiguration = StoreConfiguration(),
     _ body: (VectorStore) async throws -> R
@@ -164,7 +171,10 @@ public func withVectorStore<R>(
     try await withVectorStore(VectorStore(at: path, configuration: configuration), body)
 }
 
-/// Runs a store for the duration of `body`, then shuts it down gracefully.
+/// Runs a store for the duration of `body`, then shuts it down gracefully: for stores in memory, or where the
+/// ``VectorStore`` is needed beforehand.
+///
+/// - Throws: as ``withVectorStore(at:configuration:_:)``.
 public func withVectorStore<R>(_ store: VectorStore, _ body: (VectorStore) async throws -> R) async throws -> R {
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await store.run() }

@@ -9,28 +9,30 @@ import Synchronization
 public struct Transaction: Sendable {
     let state: TransactionState
 
-    /// Stores a record, whether or not its id is there.
+    /// Stores a record, whether or not its id is there. It is written when the transaction commits.
+    ///
+    /// - Throws: `databaseNotFound`, `dimensionMismatch`, `notFinite`, `invalidID`, `invalidMetadata`, at once; `conflict`.
     public func upsert(_ record: VectorRecord, into database: String) async throws {
         try await state.store(record, into: database, condition: .none)
     }
 
     /// Stores a record whose id must not be there.
     ///
-    /// - Throws: `recordExists`.
+    /// - Throws: `recordExists`, and what ``upsert(_:into:)`` throws.
     public func insert(_ record: VectorRecord, into database: String) async throws {
         try await state.store(record, into: database, condition: .mustNotExist)
     }
 
     /// Replaces a record whose id must be there.
     ///
-    /// - Throws: `recordNotFound`.
+    /// - Throws: `recordNotFound`, and what ``upsert(_:into:)`` throws.
     public func update(_ record: VectorRecord, into database: String) async throws {
         try await state.store(record, into: database, condition: .mustExist)
     }
 
     /// Deletes a record.
     ///
-    /// - Returns: whether it was there.
+    /// - Returns: whether it was there, as the transaction sees it.
     @discardableResult
     public func delete(_ id: String, from database: String) async throws -> Bool {
         try await state.delete(id, from: database)
@@ -224,7 +226,14 @@ extension VectorStore {
     /// Reads see the store as of the beginning, and the transaction's own writes. Of two transactions that write the
     /// same record, the first to commit wins.
     ///
-    /// - Throws: what `body` throws; `conflict` (run it again), and what writes throw.
+    /// The commit is durable when this returns if one of the databases it changes is. Transactions are for a handful of
+    /// records; all that they write is kept in memory until then.
+    ///
+    /// - Parameter body: reads and writes through the transaction; it may be run again by the caller, so it should have no
+    ///   other effects.
+    /// - Returns: what `body` returns.
+    /// - Throws: what `body` throws; `conflict` (run it again), and what writes throw; `CancellationError`, in which case
+    ///   nothing was written.
     public func transaction<R>(_ body: (Transaction) async throws -> R) async throws -> R {
         let state = await TransactionState(try running())
         let result: R

@@ -215,10 +215,9 @@ struct LogTask {
     private mutating func rotate(
         minimumByteCount: Int, commits: ArraySlice<StagedCommit>
     ) throws(FileSystemError) {
-        if log.syncedLSN < segment.lastLSN {
-            try segment.file.synchronizeData()
-            log.noteSynced(segment.lastLSN)
-        }
+        // Also when every commit is on disk: the next segment's header knows of the notes behind the last one.
+        try segment.file.synchronizeData()
+        log.noteSynced(segment.lastLSN)
         let needed = SegmentHeader.recordsOffset + minimumByteCount
         var byteCount = max(log.segmentByteCount, needed)
         var mayUseReserve = commits.allSatisfy(\.freesSpace)
