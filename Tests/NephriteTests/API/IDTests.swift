@@ -36,11 +36,13 @@ struct IDTests {
 
         func check(_ database: VectorDatabase) async throws {
             #expect(try await database.count() == 2)
-            #expect(try await database.vectors(for: [Self.decomposed, Self.composed]) == [second.vector, first.vector])
+            #expect(
+                try await database.vectors(for: [Self.decomposed, Self.composed]) == [second.vector, first.vector])
             let ids = try await database.allIDs().map { Array($0.utf8) }
             #expect(Set(ids) == [Array(Self.composed.utf8), Array(Self.decomposed.utf8)])
             let record = try #require(try await database.record(for: Self.decomposed))
-            #expect(record.content == second && record.content != VectorRecord(id: Self.composed, vector: second.vector))
+            #expect(
+                record.content == second && record.content != VectorRecord(id: Self.composed, vector: second.vector))
             let hits = try await database.search(second.vector, k: 1)
             #expect(hits.first.map { Array($0.id.utf8) } == Array(Self.decomposed.utf8))
         }
@@ -56,13 +58,16 @@ struct IDTests {
 
     static let strange = [
         " ", "a", "A", "\u{0}", "a\u{0}", "a\u{0}b", "\n", "../../etc/passwd", "/", "\\", "🧪", "👩‍👩‍👧‍👦", "日本語", "\u{FEFF}a",
-        "a\u{FEFF}", "\u{202E}abc", "\u{FB01}", "fi", "\u{C5}", "\u{212B}", "A\u{30A}", "\u{10FFFF}", "%s%n", "'; DROP TABLE", "NaN", "null",
+        "a\u{FEFF}", "\u{202E}abc", "\u{FB01}", "fi", "\u{C5}", "\u{212B}", "A\u{30A}", "\u{10FFFF}", "%s%n",
+        "'; DROP TABLE", "NaN", "null",
         String(repeating: "x", count: 31), String(repeating: "x", count: 32), String(repeating: "x", count: 33),
         String(repeating: "x", count: 511), String(repeating: "x", count: 512), String(repeating: "é", count: 256),
         String(repeating: "\u{1F9EA}", count: 128), String(repeating: "x", count: 511) + "y",
     ]
 
-    @Test("Any text of 1 to 512 bytes is an id and comes back as it was", arguments: Setting.Backing.allCases, [1, 1 << 20])
+    @Test(
+        "Any text of 1 to 512 bytes is an id and comes back as it was", arguments: Setting.Backing.allCases,
+        [1, 1 << 20])
     func anyText(_ backing: Setting.Backing, _ threshold: Int) async throws {
         let directory = TestStore(backing)
         directory.configuration.bulkByteThreshold = threshold
@@ -86,7 +91,10 @@ struct IDTests {
 
     @Test(
         "An id that is empty or longer than 512 bytes is refused and finds nothing",
-        arguments: ["", String(repeating: "x", count: 513), String(repeating: "é", count: 257), String(repeating: "x", count: 70_000)])
+        arguments: [
+            "", String(repeating: "x", count: 513), String(repeating: "é", count: 257),
+            String(repeating: "x", count: 70_000),
+        ])
     func refused(_ id: String) async throws {
         try await TestStore().open { store in
             let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))

@@ -51,7 +51,9 @@ struct RecordMetadataTests {
         let metadata = try Metadata(keys.map { ($0, .string($0)) })
         let sorted = keys.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }
         #expect(metadata.fields.map { Array($0.key.utf8) } == sorted)
-        for key in keys { #expect(metadata[key].map { "\($0)".utf8.count } == "\(MetadataValue.string(key))".utf8.count) }
+        for key in keys {
+            #expect(metadata[key].map { "\($0)".utf8.count } == "\(MetadataValue.string(key))".utf8.count)
+        }
         #expect(try Metadata(keys.reversed().map { ($0, .string($0)) }) == metadata)
     }
 

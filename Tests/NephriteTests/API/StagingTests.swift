@@ -9,7 +9,8 @@ struct StagingTests {
     /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it
     /// stays in the queue.
     private func withGate(
-        bulkByteThreshold: Int = 1 << 20, _ body: (VectorStore, VectorDatabase, VectorDatabase, Gate) async throws -> Void
+        bulkByteThreshold: Int = 1 << 20,
+        _ body: (VectorStore, VectorDatabase, VectorDatabase, Gate) async throws -> Void
     ) async throws {
         let directory = TestStore()
         let gate = Gate()
@@ -168,7 +169,9 @@ struct StagingTests {
         }
     }
 
-    @Test("Writers that fight over the same few ids leave a sound store", arguments: Setting.Backing.allCases, [1 << 20, 1])
+    @Test(
+        "Writers that fight over the same few ids leave a sound store", arguments: Setting.Backing.allCases,
+        [1 << 20, 1])
     func contention(_ backing: Setting.Backing, _ threshold: Int) async throws {
         let directory = TestStore(backing)
         directory.configuration.bulkByteThreshold = threshold
