@@ -100,7 +100,9 @@ struct LogTask {
             return .fatal(commits, StoreError(error))
         }
         do {
-            try await apply(commits)
+            // Whoever holds an actor goes on with what others have queued there, and with what follows in those tasks:
+            // on the log's only thread a caller that loops without waiting would keep the log from ever going on.
+            try await withTaskExecutorPreference(log.applyExecutor) { try await apply(commits) }
         } catch {
             return .fatal(commits, .wrapping(error))
         }
@@ -309,7 +311,9 @@ struct LogTask {
     private mutating func rollBack(_ commits: [StagedCommit], because error: StoreError) async {
         var undone = Set(commits.map(\.lsn))
         var failed = commits
-        for commit in commits.reversed() { await commit.undo() }
+        await withTaskExecutorPreference(log.applyExecutor) {
+            for commit in commits.reversed() { await commit.undo() }
+        }
         // Staging may have gone on until each database had undone its part; whoever built on that goes too.
         let later = log.queue.drain()
         var kept: [StagedCommit] = []
@@ -321,7 +325,10 @@ struct LogTask {
                 kept.append(commit)
             }
         }
-        for commit in failed.dropFirst(commits.count).reversed() { await commit.undo() }
+        let others = failed.dropFirst(commits.count)
+        await withTaskExecutorPreference(log.applyExecutor) {
+            for commit in others.reversed() { await commit.undo() }
+        }
         for commit in failed { commit.finish(.failure(error)) }
         if !kept.isEmpty || !later.notes.isEmpty || !later.syncWaiters.isEmpty {
             await process(CommitQueue.Batch(commits: kept, notes: later.notes, syncWaiters: later.syncWaiters))

@@ -7,6 +7,8 @@ import Synchronization
 final class WriteAheadLog: Sendable {
     let queue: CommitQueue
     let retention: LogRetention
+    /// Where database actors apply commits: never the log's own thread.
+    let applyExecutor: any TaskExecutor
     let fileSystem: any FileSystem
     let clock: any StorageClock
     let random: any RandomSource
@@ -32,6 +34,7 @@ final class WriteAheadLog: Sendable {
         queue = CommitQueue(nextLSN: nextLSN, byteLimit: configuration.commitQueueByteLimit)
         retention = LogRetention(sealed: sealed)
         self.fileSystem = fileSystem
+        applyExecutor = configuration.environment.executor ?? globalConcurrentExecutor
         clock = configuration.environment.clock
         random = configuration.environment.random
         self.storeUUID = storeUUID

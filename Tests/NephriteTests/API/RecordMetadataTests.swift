@@ -4,7 +4,7 @@ import Testing
 
 /// Metadata goes in and comes out as the same values, through storage and through JSON (B13).
 @Suite(.timeLimit(.minutes(2)))
-struct MetadataTests {
+struct RecordMetadataTests {
     static let samples: [Metadata] = [
         [:],
         ["null": nil, "yes": true, "no": false],
