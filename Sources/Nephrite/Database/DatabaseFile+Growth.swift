@@ -48,7 +48,7 @@ extension DatabaseFile {
     }
 
     /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
-    private func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
+    func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
         let slotCount = batch.slotCount
         return (directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9
             && slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
@@ -88,10 +88,12 @@ extension DatabaseFile {
     }
 
     /// Takes extents into use that are durable in the log.
-    func adopt(_ change: LayoutChange, lsn: UInt64) {
+    func adopt(_ change: LayoutChange) {
         for extent in change.extents { layout.add(extent) }
         mapping = change.mapping
-        lastLayoutLSN = lsn
         cell.metrics.growths.add(1)
     }
+
+    /// Notes the commit of a layout change, once every commit before it is applied: a checkpoint reaches as far as it.
+    func noteLayout(lsn: UInt64) { lastLayoutLSN = lsn }
 }

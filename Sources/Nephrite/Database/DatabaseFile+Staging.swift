@@ -58,10 +58,18 @@ extension DatabaseFile {
     /// Stages a batch, enqueues it and waits for its outcome; nil if a prepared transaction is in the way.
     private func stageAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
         try checkOpen()
-        guard batch.bulk != nil || hasRoom(for: batch) else {
+        guard batch.bulk != nil || hasRoom(for: batch) || fitsFullDirectory(batch) else {
             throw StoreError(Self.needsRoom, "", remedy: "")
         }
-        guard let part = try stage(batch) else { return nil }
+        let staged: CommitPart?
+        do {
+            staged = try stage(batch)
+        } catch {
+            // A bulk batch got its slots before it was judged.
+            if batch.bulk != nil { release(batch) }
+            throw error
+        }
+        guard let part = staged else { return nil }
         let isDurable = identity.options.durability == .durable
         return try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<RecordVersion, any Error>) in
@@ -125,6 +133,8 @@ extension DatabaseFile {
         var inserts = 0
         var dependsOnLSN: UInt64 = 0
         for index in batch.operations.indices {
+            // A batch that waited for a prepared transaction is judged a second time.
+            batch.operations[index].previousSlot = BatchOperation.noSlot
             let operation = batch.operations[index]
             var failure: StoreError?
             switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial) {
@@ -155,7 +165,7 @@ extension DatabaseFile {
                 pending.remove(batch, serial: serial, operationCount: index)
                 throw failure
             }
-            _ = pending.add(operation, index: index, of: batch, serial: serial)
+            pending.add(operation, index: index, serial: serial)
         }
         pendingInserts += inserts
         if batch.bulk == nil { allocate(batch) }

@@ -89,8 +89,9 @@ struct LogScan {
                 }
             } catch {
                 // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
-                if isLast, case .newerVersion = error.kind {
-                } else if isLast, try isUnused(file, size: size) {
+                // Its name may outlive later segments' names. If it did hold something, the chain of the others tells.
+                if case .newerVersion = error.kind {
+                } else if try isUnused(file, size: size) {
                     try file.close()
                     return nil
                 }

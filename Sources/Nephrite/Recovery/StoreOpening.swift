@@ -203,7 +203,8 @@ struct StoreOpening {
             previousByteCount: last?.header.previousByteCount ?? 0,
             previousLastLSN: last?.header.previousLastLSN ?? 0,
             previousLastChecksum: last?.header.previousLastChecksum ?? 0,
-            flags: last.map { $0.header.flags.union(.replacesPrevious) } ?? [],
+            // Without a predecessor it stands for itself: what else lies there was of no use when it was made.
+            flags: last.map { $0.header.flags.union(.replacesPrevious) } ?? .replacesPrevious,
             firstLSN: last?.header.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
             oldestNeededLSN: last?.header.oldestNeededLSN ?? lastLSN + 1)
         let temporary = StoragePath("wal", SegmentHeader.fileName(sequence: sequence) + ".tmp")

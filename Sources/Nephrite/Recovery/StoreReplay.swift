@@ -82,14 +82,16 @@ struct StoreReplay {
                     "The log ends at commit \(log.lastLSN), but the database holds commit \(old).",
                     database: entry.name)
             }
-            if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > old + 1 {
-                throw .corruption(
-                    "One generation of the header is damaged and the log does not reach back to the other.",
-                    database: entry.name)
-            }
             if last > old || loaded.otherGenerationIsLost {
                 var replay = DatabaseReplay(loaded)
                 for commit in own { try replay.replay(commit, in: log.segments[commit.segment]) }
+                // A log that begins later (the store was closed cleanly in between) is complete for this database if
+                // the fingerprint that its last commit recorded is reached, which `finish` checks.
+                if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > old + 1, !replay.isProvenComplete {
+                    throw .corruption(
+                        "One generation of the header is damaged and the log does not reach back to the other.",
+                        database: entry.name)
+                }
                 try replay.finish(through: max(old, last))
                 replayed += replay.replayedCommitCount
                 recovered.append((entry.number, old, last))

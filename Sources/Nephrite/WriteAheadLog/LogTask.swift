@@ -36,6 +36,12 @@ struct LogTask {
             let fitting = fittingPrefix(of: waiting)
             if fitting.commits.isEmpty {
                 do {
+                    try seal()
+                } catch {
+                    fence(StoreError(error), unknown: [], unwritten: Array(waiting))
+                    break
+                }
+                do {
                     try rotate(minimumByteCount: first.byteCount, commits: waiting)
                 } catch  where error.isOutOfSpace {
                     await rollBack(Array(waiting), because: StoreError(error))
@@ -174,7 +180,7 @@ struct LogTask {
     private func apply(_ commits: [StagedCommit]) async throws {
         // A layout change comes before every commit that uses it: such a commit is staged after the change is adopted.
         for commit in commits {
-            if let change = commit.layoutChange { await change.file.adopt(change, lsn: commit.lsn) }
+            if let change = commit.layoutChange { await change.file.adopt(change) }
         }
         var order: [DatabaseFile] = []
         var parts: [ObjectIdentifier: [(part: CommitPart, lsn: UInt64)]] = [:]
@@ -195,6 +201,9 @@ struct LogTask {
                         own, expecting: (fingerprint: state.fingerprint, liveCount: state.liveCount))
                 ))
         }
+        for commit in commits {
+            if let change = commit.layoutChange { await change.file.noteLayout(lsn: commit.lsn) }
+        }
         log.publication.withLock { _ in
             for (file, snapshot) in snapshots { file.cell.publish(snapshot) }
         }
@@ -211,14 +220,16 @@ struct LogTask {
 
     // MARK: Segments, notes and markers
 
-    /// Syncs the full segment and starts the next one; on a nearly full disk a shorter one will do.
+    /// Syncs the full segment, notes behind the last commit included: the next segment's header vouches for all of it.
+    private func seal() throws(FileSystemError) {
+        try segment.file.synchronizeData()
+        if log.syncedLSN < segment.lastLSN { log.noteSynced(segment.lastLSN) }
+    }
+
+    /// Starts the next segment; on a nearly full disk a shorter one will do.
     private mutating func rotate(
         minimumByteCount: Int, commits: ArraySlice<StagedCommit>
     ) throws(FileSystemError) {
-        if log.syncedLSN < segment.lastLSN {
-            try segment.file.synchronizeData()
-            log.noteSynced(segment.lastLSN)
-        }
         let needed = SegmentHeader.recordsOffset + minimumByteCount
         var byteCount = max(log.segmentByteCount, needed)
         var mayUseReserve = commits.allSatisfy(\.freesSpace)
@@ -255,11 +266,16 @@ struct LogTask {
 
     private mutating func write(note: LogBuffer) {
         guard log.queue.failure == nil, segment.hasRoom(for: note.count) else { return }
+        let mark = segment.mark
         do {
-            unsafe segment.seal(
-                note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
-            try unsafe segment.write([note.bytes], byteCount: note.count)
-            markedLSN = log.syncedLSN
+            do {
+                unsafe segment.seal(
+                    note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
+                try unsafe segment.write([note.bytes], byteCount: note.count)
+                markedLSN = log.syncedLSN
+            } catch  where error.isOutOfSpace {
+                try segment.rollBack(to: mark, byteCount: note.count)
+            }
         } catch {
             fence(StoreError(error), unknown: [], unwritten: [])
         }
