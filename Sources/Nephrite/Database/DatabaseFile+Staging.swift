@@ -131,7 +131,7 @@ extension DatabaseFile {
         var removed = StateFingerprint.empty
         var liveDelta = 0
         var inserts = 0
-        var dependsOnLSN: UInt64 = 0
+        var dependsOn: Set<UInt64> = []
         for index in batch.operations.indices {
             // A batch that waited for a prepared transaction is judged a second time.
             batch.operations[index].previousSlot = BatchOperation.noSlot
@@ -148,14 +148,14 @@ extension DatabaseFile {
                     ids: [batch.idText(operation)], remedy: "Keep one of the two; a batch has no order.")
             case .absent(let pendingLSN):
                 failure = judge(operation, batch, current: nil)
-                dependsOnLSN = max(dependsOnLSN, pendingLSN)
+                if pendingLSN > 0 { dependsOn.insert(pendingLSN) }
                 if operation.kind == .store {
                     liveDelta += 1
                     inserts += 1
                 }
             case .present(let current):
                 failure = judge(operation, batch, current: current.lsn)
-                if current.isPending { dependsOnLSN = max(dependsOnLSN, current.lsn) }
+                if current.isPending { dependsOn.insert(current.lsn) }
                 removed.insert(
                     idHash: operation.idHash, lsn: current.lsn, contentChecksum: current.contentChecksum)
                 batch.operations[index].previousSlot = current.slot
@@ -172,7 +172,7 @@ extension DatabaseFile {
         let recordOffsets = finishRecords(batch)
         return CommitPart(
             file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
-            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSN: dependsOnLSN, serial: serial)
+            removed: removed, liveDelta: liveDelta, logState: logState, dependsOn: dependsOn, serial: serial)
     }
 
     private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {

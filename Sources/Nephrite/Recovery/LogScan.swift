@@ -115,7 +115,8 @@ struct LogScan {
     }
 
     private func prefault(_ file: any StorageFile, byteCount: Int) throws(FileSystemError) {
-        let scratch = AlignedBuffer(byteCount: 1 << 20, alignment: 4_096)
+        guard byteCount > 0 else { return }
+        let scratch = AlignedBuffer(byteCount: min(1 << 20, byteCount), alignment: 4_096)
         var offset = 0
         while offset < byteCount {
             let part = min(byteCount - offset, scratch.byteCount)

@@ -48,6 +48,8 @@ struct StoreReplay {
         guard let index = catalogue.entries.firstIndex(where: { $0.number == number }) else { return }
         let entry = catalogue.entries.remove(at: index)
         let directory = DatabaseDirectory(fileSystem: opening.fileSystem)
+        // The name may be that of a later database already, whose creation comes further on in the log.
+        guard directory.holds(entry) else { return }
         // Left in place it would be reported as an orphan; a failure here is met again by whoever reuses the name.
         try? directory.moveToTrash(name: entry.name, number: number)
         try? directory.emptyTrash(number: number)

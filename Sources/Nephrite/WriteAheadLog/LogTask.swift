@@ -9,6 +9,8 @@ struct LogTask {
     var segment: SegmentWriter
     /// The last commit that a sync marker or a later record declares to be on disk.
     private var markedLSN: UInt64
+    /// Commits that a full disk kept out of the log. One that was staged on top of them may still be on its way.
+    private var undone: Set<UInt64> = []
 
     init(log: WriteAheadLog, segment: SegmentWriter) {
         self.log = log
@@ -27,7 +29,7 @@ struct LogTask {
     }
 
     private mutating func process(_ batch: CommitQueue.Batch) async {
-        var waiting = batch.commits[...]
+        var waiting = await withoutOrphans(batch.commits)[...]
         while let first = waiting.first {
             if let failure = log.queue.failure {
                 for commit in waiting { commit.finish(.failure(failure)) }
@@ -324,25 +326,34 @@ struct LogTask {
 
     /// Undoes commits that a full disk kept out of the log, and those staged on top of them; the store stays healthy.
     private mutating func rollBack(_ commits: [StagedCommit], because error: StoreError) async {
-        var undone = Set(commits.map(\.lsn))
-        var failed = commits
+        undone.formUnion(commits.map(\.lsn))
         for commit in commits.reversed() { await commit.undo() }
-        // Staging may have gone on until each database had undone its part; whoever built on that goes too.
-        let later = log.queue.drain()
+        for commit in commits { commit.finish(.failure(error)) }
+    }
+
+    /// The commits that were not staged on top of one that was undone; staging goes on until a database has undone its
+    /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
+    private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
+        guard !undone.isEmpty else { return commits }
         var kept: [StagedCommit] = []
-        for commit in later.commits {
-            if commit.parts.contains(where: { undone.contains($0.dependsOnLSN) }) {
+        var orphans: [StagedCommit] = []
+        for commit in commits {
+            if commit.parts.contains(where: { !$0.dependsOn.isDisjoint(with: undone) }) {
                 undone.insert(commit.lsn)
-                failed.append(commit)
+                orphans.append(commit)
             } else {
                 kept.append(commit)
             }
         }
-        for commit in failed.dropFirst(commits.count).reversed() { await commit.undo() }
-        for commit in failed { commit.finish(.failure(error)) }
-        if !kept.isEmpty || !later.notes.isEmpty || !later.syncWaiters.isEmpty {
-            await process(CommitQueue.Batch(commits: kept, notes: later.notes, syncWaiters: later.syncWaiters))
+        for commit in orphans.reversed() { await commit.undo() }
+        for commit in orphans {
+            commit.finish(
+                .failure(
+                    StoreError(
+                        .diskFull, "A write that this one was to follow did not fit on the disk; nothing was changed.",
+                        remedy: "Make room on the disk, then write again.")))
         }
+        return kept
     }
 }
 

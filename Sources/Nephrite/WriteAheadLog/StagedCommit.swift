@@ -18,14 +18,14 @@ final class CommitPart: @unchecked Sendable {
     let liveDelta: Int
     /// The database's running fingerprint and count in log order.
     let logState: DatabaseLogState
-    /// The LSN of the newest commit not yet applied that this one was staged on top of; 0 for none.
-    let dependsOnLSN: UInt64
+    /// The LSNs of the commits not yet applied that this one was staged on top of.
+    let dependsOn: Set<UInt64>
     /// Its place in the database's order of staged commits.
     let serial: UInt32
 
     init(
         file: DatabaseFile, dataFile: DataFile, layout: FileLayout, batch: OperationBatch, recordOffsets: [Int],
-        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSN: UInt64, serial: UInt32
+        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOn: Set<UInt64>, serial: UInt32
     ) {
         self.file = file
         self.dataFile = dataFile
@@ -35,7 +35,7 @@ final class CommitPart: @unchecked Sendable {
         self.removed = removed
         self.liveDelta = liveDelta
         self.logState = logState
-        self.dependsOnLSN = dependsOnLSN
+        self.dependsOn = dependsOn
         self.serial = serial
     }
 }
