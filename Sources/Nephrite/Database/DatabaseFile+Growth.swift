@@ -93,10 +93,12 @@ extension DatabaseFile {
     }
 
     /// Takes extents into use that are durable in the log.
-    func adopt(_ change: LayoutChange, lsn: UInt64) {
+    func adopt(_ change: LayoutChange) {
         for extent in change.extents { layout.add(extent) }
         mapping = change.mapping
-        lastLayoutLSN = lsn
         cell.metrics.growths.add(1)
     }
+
+    /// Notes the commit of a layout change, once every commit before it is applied: a checkpoint reaches as far as it.
+    func noteLayout(lsn: UInt64) { lastLayoutLSN = lsn }
 }

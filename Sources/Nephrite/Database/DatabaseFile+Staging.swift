@@ -131,8 +131,10 @@ extension DatabaseFile {
         var removed = StateFingerprint.empty
         var liveDelta = 0
         var inserts = 0
-        var dependsOnLSNs: [UInt64] = []
+        var dependsOn: Set<UInt64> = []
         for index in batch.operations.indices {
+            // A batch that waited for a prepared transaction is judged a second time.
+            batch.operations[index].previousSlot = BatchOperation.noSlot
             let operation = batch.operations[index]
             if index + Self.prefetchDistance < batch.operations.count {
                 self.index.directory.prefetch(hash: batch.operations[index + Self.prefetchDistance].idHash)
@@ -149,16 +151,14 @@ extension DatabaseFile {
                     ids: [batch.idText(operation)], remedy: "Keep one of the two; a batch has no order.")
             case .absent(let pendingLSN):
                 failure = judge(operation, batch, current: nil)
-                // An earlier attempt at staging may have found a record.
-                batch.operations[index].previousSlot = BatchOperation.noSlot
-                if pendingLSN > 0 { dependsOnLSNs.append(pendingLSN) }
+                if pendingLSN > 0 { dependsOn.insert(pendingLSN) }
                 if operation.kind == .store {
                     liveDelta += 1
                     inserts += 1
                 }
             case .present(let current):
                 failure = judge(operation, batch, current: current.lsn)
-                if current.isPending { dependsOnLSNs.append(current.lsn) }
+                if current.isPending { dependsOn.insert(current.lsn) }
                 removed.insert(
                     idHash: operation.idHash, lsn: current.lsn, contentChecksum: current.contentChecksum)
                 batch.operations[index].previousSlot = current.slot
@@ -169,15 +169,15 @@ extension DatabaseFile {
                 releaseBulk(batch)
                 throw failure
             }
-            _ = pending.add(operation, index: index, of: batch, serial: serial)
+            pending.add(operation, index: index, serial: serial)
         }
         pendingInserts += inserts
         if batch.bulk == nil { allocate(batch) }
         let recordOffsets = finishRecords(batch)
         return CommitPart(
             file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
-            removed: removed, liveDelta: liveDelta, logState: logState, dependsOnLSNs: dependsOnLSNs,
-            insertCount: inserts, serial: serial)
+            removed: removed, liveDelta: liveDelta, logState: logState, dependsOn: dependsOn, insertCount: inserts,
+            serial: serial)
     }
 
     private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {

@@ -29,13 +29,38 @@ struct CheckpointPlan: Sendable {
     var region: Int { Int(generation % 2) }
 }
 
+/// Why a checkpoint was not made.
+struct CheckpointFailure: Error {
+    let cause: FileSystemError
+    /// Whether the disk may hold what calls did not promise: a sync failed, or a header that may be whole was written
+    /// beside pages that the next attempt would write again. Then nothing may be written any more (O8).
+    let isFatal: Bool
+}
+
 struct CheckpointWriter {
     let plan: CheckpointPlan
 
     /// Writes and syncs everything; the header last.
     ///
     /// - Returns: the checksum of the new header.
-    func write() throws(FileSystemError) -> UInt32 {
+    func write() throws(CheckpointFailure) -> UInt32 {
+        let header: FileHeader
+        do {
+            header = try writeIndex()
+        } catch {
+            throw CheckpointFailure(cause: error, isFatal: error.call == .synchronizeData)
+        }
+        do {
+            try writeHeader(header)
+            try plan.dataFile.file.synchronizeData()
+        } catch {
+            throw CheckpointFailure(cause: error, isFatal: true)
+        }
+        return header.checksum
+    }
+
+    /// Writes and syncs the pages of the inactive region; the header that will make it the active one.
+    private func writeIndex() throws(FileSystemError) -> FileHeader {
         let file = plan.dataFile.file
         try file.synchronizeData()
         let directoryIsValid = plan.directory.isSettled
@@ -48,10 +73,7 @@ struct CheckpointWriter {
         }
         let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
         try file.synchronizeData()
-        let header = header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
-        try writeHeader(header)
-        try file.synchronizeData()
-        return header.checksum
+        return header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
     }
 
     private func writePages(

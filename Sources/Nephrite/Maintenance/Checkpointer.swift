@@ -53,8 +53,17 @@ struct Checkpointer: Sendable {
         guard !segments.isEmpty else { return }
         let log = context.log
         await context.io.run {
-            for segment in segments { try? log.fileSystem.unlink(SegmentWriter.path(segment.sequence)) }
-            try? log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
+            do throws(FileSystemError) {
+                // One after the other: a crash must not leave an older segment beside the gap of a newer one.
+                for segment in segments {
+                    try log.fileSystem.unlink(SegmentWriter.path(segment.sequence))
+                    try log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
+                }
+            } catch {
+                // The segments stay until the store is opened next.
+                if error.call == .synchronizeDirectory { log.fence(StoreError(error)) }
+                return
+            }
             log.replenishReserve()
         }
     }

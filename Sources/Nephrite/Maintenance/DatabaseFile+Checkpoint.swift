@@ -27,8 +27,8 @@ extension DatabaseFile {
         // Also a relaxed commit must be in the log before it is in a header, or its LSN could be given out twice.
         try await context.log.synchronize(through: plan.lsn)
         let name = identity.name
-        let result: Result<UInt32, FileSystemError> = await context.io.run {
-            do throws(FileSystemError) {
+        let result: Result<UInt32, CheckpointFailure> = await context.io.run {
+            do throws(CheckpointFailure) {
                 return .success(try CheckpointWriter(plan: plan).write())
             } catch {
                 return .failure(error)
@@ -38,8 +38,8 @@ extension DatabaseFile {
         case .success(let checksum):
             finish(plan, headerChecksum: checksum)
         case .failure(let error):
-            let failure = StoreError(error, database: name)
-            if error.call == .synchronizeData { context.fence(failure) }
+            let failure = StoreError(error.cause, database: name)
+            if error.isFatal { context.fence(failure) }
             throw failure
         }
     }

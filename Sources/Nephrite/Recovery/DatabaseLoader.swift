@@ -181,7 +181,8 @@ struct DatabaseLoader {
         guard UInt64(count * IndexPage.byteCount) <= area.byteCount else {
             throw damaged("The index is larger than its region.")
         }
-        let scratch = AlignedBuffer(byteCount: 1 << 20, alignment: 4_096)
+        guard count > 0 else { return table }
+        let scratch = AlignedBuffer(byteCount: min(1 << 20, count * IndexPage.byteCount), alignment: 4_096)
         var index = 0
         try area.forEachPart(offset: 0, byteCount: UInt64(count * IndexPage.byteCount)) {
             (offset, length) throws(StoreError) in

@@ -24,6 +24,9 @@ struct DatabaseReplay {
 
     private var identity: DatabaseIdentity { state.identity }
 
+    /// Whether a commit was replayed whose recorded fingerprint tells if any commit before it is missing.
+    var isProvenComplete: Bool { recorded != nil }
+
     private func damaged(_ message: String, ids: [String] = []) -> StoreError {
         .corruption(message, database: identity.name, ids: ids)
     }
@@ -247,6 +250,10 @@ struct DatabaseReplay {
             updatedAt: state.updatedAt, generation: state.generation + 1,
             previousHeaderChecksum: state.headerChecksum, recordsCurrentThrough: 0, directoryCurrentThrough: 0,
             epoch: replayEpoch, logSequence: 0)
-        _ = try CheckpointWriter(plan: plan).write()
+        do throws(CheckpointFailure) {
+            _ = try CheckpointWriter(plan: plan).write()
+        } catch {
+            throw error.cause
+        }
     }
 }

@@ -92,8 +92,9 @@ struct LogScan {
                 }
             } catch {
                 // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
-                if isLast, case .newerVersion = error.kind {
-                } else if isLast, try isUnused(file, size: size) {
+                // Its name may outlive later segments' names. If it did hold something, the chain of the others tells.
+                if case .newerVersion = error.kind {
+                } else if try isUnused(file, size: size) {
                     try file.close()
                     return nil
                 }
@@ -133,7 +134,8 @@ struct LogScan {
     }
 
     private func prefault(_ file: any StorageFile, byteCount: Int) throws(FileSystemError) {
-        let scratch = AlignedBuffer(byteCount: 1 << 20, alignment: 4_096)
+        guard byteCount > 0 else { return }
+        let scratch = AlignedBuffer(byteCount: min(1 << 20, byteCount), alignment: 4_096)
         var offset = 0
         while offset < byteCount {
             let part = min(byteCount - offset, scratch.byteCount)

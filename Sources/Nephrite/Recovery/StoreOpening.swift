@@ -265,7 +265,8 @@ struct StoreOpening {
             previousByteCount: last?.previousByteCount ?? 0,
             previousLastLSN: last?.previousLastLSN ?? 0,
             previousLastChecksum: last?.previousLastChecksum ?? 0,
-            flags: last.map { $0.flags.union(.replacesPrevious) } ?? [],
+            // Without a predecessor it stands for itself: what else lies there was of no use when it was made.
+            flags: last.map { $0.flags.union(.replacesPrevious) } ?? .replacesPrevious,
             firstLSN: last?.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
             oldestNeededLSN: last?.oldestNeededLSN ?? lastLSN + 1)
         let temporary = StoragePath("wal", SegmentHeader.fileName(sequence: sequence) + ".tmp")

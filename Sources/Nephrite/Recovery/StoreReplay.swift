@@ -48,6 +48,8 @@ struct StoreReplay {
         guard let index = catalogue.entries.firstIndex(where: { $0.number == number }) else { return }
         let entry = catalogue.entries.remove(at: index)
         let directory = DatabaseDirectory(fileSystem: opening.fileSystem)
+        // The name may be that of a later database already, whose creation comes further on in the log.
+        guard directory.holds(entry) else { return }
         // Left in place it would be reported as an orphan; a failure here is met again by whoever reuses the name.
         try? directory.moveToTrash(name: entry.name, number: number)
         try? directory.emptyTrash(number: number)
@@ -82,14 +84,16 @@ struct StoreReplay {
                     "The log ends at commit \(log.lastLSN), but the database holds commit \(old).",
                     database: entry.name)
             }
-            if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > old + 1 {
-                throw .corruption(
-                    "One generation of the header is damaged and the log does not reach back to the other.",
-                    database: entry.name)
-            }
             if last > old || loaded.otherGenerationIsLost {
                 var replay = DatabaseReplay(loaded)
                 for commit in own { try replay.replay(commit, in: log.segments[commit.segment]) }
+                // A log that begins later (the store was closed cleanly in between) is complete for this database if
+                // the fingerprint that its last commit recorded is reached, which `finish` checks.
+                if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > old + 1, !replay.isProvenComplete {
+                    throw .corruption(
+                        "One generation of the header is damaged and the log does not reach back to the other.",
+                        database: entry.name)
+                }
                 try replay.finish(through: max(old, last))
                 replayed += replay.replayedCommitCount
                 recovered.append((entry.number, old, last))

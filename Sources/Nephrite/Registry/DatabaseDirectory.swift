@@ -81,8 +81,18 @@ struct DatabaseDirectory {
 
     /// Whether a directory that no catalogue entry claims holds nothing but a database that was never used.
     func isUnused(_ name: String) -> Bool {
-        guard let file = try? fileSystem.open(StoragePath(name, DatabaseIdentity.dataFileName), .read) else {
+        guard let header = header(name) else {
             return (try? fileSystem.list(StoragePath(name)))?.isEmpty ?? false
+        }
+        return header.generation == 1 && header.vectorCount == 0 && header.extents.isEmpty
+    }
+
+    /// Whether the directory of a database's name holds that database, and not another one of the same name.
+    func holds(_ entry: CatalogueEntry) -> Bool { header(entry.name)?.uuid == entry.uuid }
+
+    private func header(_ name: String) -> FileHeader? {
+        guard let file = try? fileSystem.open(StoragePath(name, DatabaseIdentity.dataFileName), .read) else {
+            return nil
         }
         defer { try? file.close() }
         guard let size = try? file.size(),
@@ -90,7 +100,7 @@ struct DatabaseDirectory {
             let found = try? unsafe bytes.withUnsafeBytesTyped({ (bytes) throws(FormatError) in
                 try unsafe FileHeader.newest(pages: bytes, fileSize: size)
             })
-        else { return false }
-        return found.header.generation == 1 && found.header.vectorCount == 0 && found.header.extents.isEmpty
+        else { return nil }
+        return found.header
     }
 }

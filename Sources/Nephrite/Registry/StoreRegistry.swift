@@ -190,10 +190,13 @@ actor StoreRegistry {
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let hashKey = IDHashKey(k0: environment.random.next(), k1: environment.random.next())
         let incarnation = environment.random.next()
+        let context = context
         try await context.io.throwing { () throws(StoreError) in
             do throws(FileSystemError) {
                 try directory.create(entry, hashKey: hashKey, incarnation: incarnation)
             } catch {
+                // What the sync of a directory loses may be anybody's name (O8).
+                if error.call == .synchronizeDirectory { context.fence(StoreError(error, database: name)) }
                 throw StoreError.creating(error, name: name)
             }
         }
@@ -202,7 +205,10 @@ actor StoreRegistry {
         do {
             catalogue.catalogueLSN = try await context.commitAdministration(record)
         } catch {
-            _ = await context.io.run { try? directory.removeIfThere(name) }
+            // Unless the commit is certainly not in the log, the directory must stay: the next open may find it there.
+            if (error as? StoreError)?.code == .diskFull {
+                _ = await context.io.run { try? directory.removeIfThere(name) }
+            }
             throw error
         }
         catalogue.entries.append(entry)
@@ -271,7 +277,16 @@ actor StoreRegistry {
         let file = CatalogueFile(fileSystem: context.fileSystem)
         catalogue.generation += 1
         let current = catalogue
-        let written = await context.io.run { (try? file.write(current)) != nil }
+        let failure = await context.io.run { () -> FileSystemError? in
+            do throws(FileSystemError) {
+                try file.write(current)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure, failure.call == .synchronizeDirectory { context.fence(StoreError(failure)) }
+        let written = failure == nil
         context.log.retention.noteCommit(database: 0, lsn: current.catalogueLSN)
         if written {
             context.log.retention.noteCheckpoint(database: 0, lsn: current.catalogueLSN)

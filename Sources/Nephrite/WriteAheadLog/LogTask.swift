@@ -9,6 +9,8 @@ struct LogTask {
     var segment: SegmentWriter
     /// The last commit that a sync marker or a later record declares to be on disk.
     private var markedLSN: UInt64
+    /// Commits that a full disk kept out of the log. One that was staged on top of them may still be on its way.
+    private var undone: Set<UInt64> = []
 
     init(log: WriteAheadLog, segment: SegmentWriter) {
         self.log = log
@@ -27,7 +29,7 @@ struct LogTask {
     }
 
     private mutating func process(_ batch: CommitQueue.Batch) async {
-        var waiting = batch.commits[...]
+        var waiting = await withoutOrphans(batch.commits)[...]
         while let first = waiting.first {
             if let failure = log.queue.failure {
                 for commit in waiting { commit.finish(.failure(failure)) }
@@ -35,6 +37,12 @@ struct LogTask {
             }
             let fitting = fittingPrefix(of: waiting)
             if fitting.commits.isEmpty {
+                do {
+                    try seal()
+                } catch {
+                    fence(StoreError(error), unknown: [], unwritten: Array(waiting))
+                    break
+                }
                 do {
                     try rotate(minimumByteCount: first.byteCount, commits: waiting)
                 } catch  where error.isOutOfSpace {
@@ -176,7 +184,7 @@ struct LogTask {
     private func apply(_ commits: [StagedCommit]) async throws {
         // A layout change comes before every commit that uses it: such a commit is staged after the change is adopted.
         for commit in commits {
-            if let change = commit.layoutChange { await change.file.adopt(change, lsn: commit.lsn) }
+            if let change = commit.layoutChange { await change.file.adopt(change) }
         }
         var order: [DatabaseFile] = []
         var parts: [ObjectIdentifier: [(part: CommitPart, lsn: UInt64)]] = [:]
@@ -197,6 +205,9 @@ struct LogTask {
                         own, expecting: (fingerprint: state.fingerprint, liveCount: state.liveCount))
                 ))
         }
+        for commit in commits {
+            if let change = commit.layoutChange { await change.file.noteLayout(lsn: commit.lsn) }
+        }
         log.publication.withLock { _ in
             for (file, snapshot) in snapshots { file.cell.publish(snapshot) }
         }
@@ -213,13 +224,16 @@ struct LogTask {
 
     // MARK: Segments, notes and markers
 
-    /// Syncs the full segment and starts the next one; on a nearly full disk a shorter one will do.
+    /// Syncs the full segment, notes behind the last commit included: the next segment's header vouches for all of it.
+    private func seal() throws(FileSystemError) {
+        try segment.file.synchronizeData()
+        if log.syncedLSN < segment.lastLSN { log.noteSynced(segment.lastLSN) }
+    }
+
+    /// Starts the next segment; on a nearly full disk a shorter one will do.
     private mutating func rotate(
         minimumByteCount: Int, commits: ArraySlice<StagedCommit>
     ) throws(FileSystemError) {
-        // Also when every commit is on disk: the next segment's header knows of the notes behind the last one.
-        try segment.file.synchronizeData()
-        log.noteSynced(segment.lastLSN)
         let needed = SegmentHeader.recordsOffset + minimumByteCount
         var byteCount = max(log.segmentByteCount, needed)
         var mayUseReserve = commits.allSatisfy(\.freesSpace)
@@ -256,11 +270,16 @@ struct LogTask {
 
     private mutating func write(note: LogBuffer) {
         guard log.queue.failure == nil, segment.hasRoom(for: note.count) else { return }
+        let mark = segment.mark
         do {
-            unsafe segment.seal(
-                note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
-            try unsafe segment.write([note.bytes], byteCount: note.count)
-            markedLSN = log.syncedLSN
+            do {
+                unsafe segment.seal(
+                    note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
+                try unsafe segment.write([note.bytes], byteCount: note.count)
+                markedLSN = log.syncedLSN
+            } catch  where error.isOutOfSpace {
+                try segment.rollBack(to: mark, byteCount: note.count)
+            }
         } catch {
             fence(StoreError(error), unknown: [], unwritten: [])
         }
@@ -309,30 +328,41 @@ struct LogTask {
 
     /// Undoes commits that a full disk kept out of the log, and those staged on top of them; the store stays healthy.
     private mutating func rollBack(_ commits: [StagedCommit], because error: StoreError) async {
-        var undone = Set(commits.map(\.lsn))
-        var failed = commits
+        undone.formUnion(commits.map(\.lsn))
+        await undo(commits)
+        for commit in commits { commit.finish(.failure(error)) }
+    }
+
+    /// Has the databases take commits back, newest first.
+    private func undo(_ commits: [StagedCommit]) async {
         await withTaskExecutorPreference(log.applyExecutor) {
             for commit in commits.reversed() { await commit.undo() }
         }
-        // Staging may have gone on until each database had undone its part; whoever built on that goes too.
-        let later = log.queue.drain()
+    }
+
+    /// The commits that were not staged on top of one that was undone; staging goes on until a database has undone its
+    /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
+    private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
+        guard !undone.isEmpty else { return commits }
         var kept: [StagedCommit] = []
-        for commit in later.commits {
-            if commit.parts.contains(where: { !undone.isDisjoint(with: $0.dependsOnLSNs) }) {
+        var orphans: [StagedCommit] = []
+        for commit in commits {
+            if commit.parts.contains(where: { !$0.dependsOn.isDisjoint(with: undone) }) {
                 undone.insert(commit.lsn)
-                failed.append(commit)
+                orphans.append(commit)
             } else {
                 kept.append(commit)
             }
         }
-        let others = failed.dropFirst(commits.count)
-        await withTaskExecutorPreference(log.applyExecutor) {
-            for commit in others.reversed() { await commit.undo() }
+        await undo(orphans)
+        for commit in orphans {
+            commit.finish(
+                .failure(
+                    StoreError(
+                        .diskFull, "A write that this one was to follow did not fit on the disk; nothing was changed.",
+                        remedy: "Make room on the disk, then write again.")))
         }
-        for commit in failed { commit.finish(.failure(error)) }
-        if !kept.isEmpty || !later.notes.isEmpty || !later.syncWaiters.isEmpty {
-            await process(CommitQueue.Batch(commits: kept, notes: later.notes, syncWaiters: later.syncWaiters))
-        }
+        return kept
     }
 }
 

@@ -12,16 +12,8 @@ struct PendingWrites {
 
     private var buckets = [Bucket](repeating: Bucket(), count: 64)
     private var used = 0
-    private struct Entry {
-        let batch: OperationBatch
-        /// The LSN of its commit, 0 while a transaction prepares.
-        var lsn: UInt64 = 0
-        /// By operation: what was the newest on its id before, and is again if the batch is taken back.
-        var displaced: [Int: (serial: UInt32, operationPlusOne: UInt32)] = [:]
-    }
-
-    /// Batches by serial number.
-    private var entries: [UInt32: Entry] = [:]
+    /// Batches by serial number, with the LSN of their commit, 0 while a transaction prepares.
+    private var entries: [UInt32: (batch: OperationBatch, lsn: UInt64)] = [:]
 
     /// How many commits are pending.
     var commitCount: Int { entries.count }
@@ -29,7 +21,9 @@ struct PendingWrites {
     /// The newest pending operation on an id: its batch's serial and its index.
     func find(_ id: UnsafeRawBufferPointer, hash: UInt64) -> (serial: UInt32, index: Int)? {
         guard used > 0 else { return nil }
-        return unsafe bucket(id, hash: hash).map { (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1) }
+        return unsafe bucket(id, hash: hash, serial: nil).map {
+            (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1)
+        }
     }
 
     /// The operation at a place that ``find(_:hash:)`` gave.
@@ -45,61 +39,52 @@ struct PendingWrites {
 
     /// Makes a batch known before its operations are added.
     mutating func begin(_ batch: OperationBatch, serial: UInt32) {
-        entries[serial] = Entry(batch: batch)
+        entries[serial] = (batch, 0)
         let needed = used + batch.operations.count
         if needed * 2 > buckets.count { rehash(toHold: needed) }
     }
 
-    /// Adds an operation as the newest on its id.
-    ///
-    /// - Returns: false if the same batch has an operation on the same id already.
-    mutating func add(_ operation: BatchOperation, index: Int, of batch: OperationBatch, serial: UInt32) -> Bool {
-        if let existing = unsafe bucket(batch.id(operation), hash: operation.idHash) {
-            guard buckets[existing].serial != serial else { return false }
-            entries[serial]?.displaced[index] = (buckets[existing].serial, buckets[existing].operationPlusOne)
-            buckets[existing].serial = serial
-            buckets[existing].operationPlusOne = UInt32(index + 1)
-            return true
-        }
+    /// Adds an operation as the newest on its id; the batch has no other on it. Older ones stay below it, to be found
+    /// again if this one is taken back.
+    mutating func add(_ operation: BatchOperation, index: Int, serial: UInt32) {
         let mask = buckets.count - 1
         var position = Int(truncatingIfNeeded: operation.idHash) & mask
         while buckets[position].operationPlusOne != 0 { position = (position + 1) & mask }
         buckets[position] = Bucket(hash: operation.idHash, serial: serial, operationPlusOne: UInt32(index + 1))
         used += 1
-        return true
     }
 
-    /// Forgets a batch; where its operations are still the newest on their ids, those they displaced are so again if
-    /// they are still pending.
+    /// Forgets a batch and its operations.
     mutating func remove(_ batch: OperationBatch, serial: UInt32, operationCount: Int? = nil) {
-        let displaced = entries[serial]?.displaced ?? [:]
-        for (index, operation) in batch.operations.prefix(operationCount ?? batch.operations.count).enumerated() {
-            guard let position = unsafe bucket(batch.id(operation), hash: operation.idHash),
-                buckets[position].serial == serial
+        for operation in batch.operations.prefix(operationCount ?? batch.operations.count) {
+            guard let position = unsafe bucket(batch.id(operation), hash: operation.idHash, serial: serial)
             else { continue }
-            if let older = displaced[index], entries[older.serial] != nil {
-                buckets[position].serial = older.serial
-                buckets[position].operationPlusOne = older.operationPlusOne
-            } else {
-                removeBucket(position)
-            }
+            removeBucket(position)
         }
         entries[serial] = nil
     }
 
-    private func bucket(_ id: UnsafeRawBufferPointer, hash: UInt64) -> Int? {
+    /// The bucket of an id's operation in one batch, or in the newest batch that has one.
+    private func bucket(_ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32?) -> Int? {
         let mask = buckets.count - 1
         var position = Int(truncatingIfNeeded: hash) & mask
+        var newest: Int?
         while buckets[position].operationPlusOne != 0 {
             let bucket = buckets[position]
-            if bucket.hash == hash {
+            if bucket.hash == hash, serial == nil || serial == bucket.serial {
                 let batch = entries[bucket.serial]!.batch
                 let other = unsafe batch.id(batch.operations[Int(bucket.operationPlusOne) - 1])
-                if unsafe other.elementsEqual(id) { return position }
+                if unsafe other.elementsEqual(id) {
+                    if serial != nil { return position }
+                    // Serial numbers wrap around.
+                    if newest.map({ Int32(bitPattern: bucket.serial &- buckets[$0].serial) > 0 }) ?? true {
+                        newest = position
+                    }
+                }
             }
             position = (position + 1) & mask
         }
-        return nil
+        return newest
     }
 
     private mutating func removeBucket(_ position: Int) {

@@ -19,7 +19,7 @@ final class CommitPart: @unchecked Sendable {
     /// The database's running fingerprint and count in log order.
     let logState: DatabaseLogState
     /// The LSNs of the commits not yet applied that this one was staged on top of.
-    let dependsOnLSNs: [UInt64]
+    let dependsOn: Set<UInt64>
     /// Stores among the operations, and how many of them are of new ids.
     let storeCount: Int
     let insertCount: Int
@@ -28,7 +28,7 @@ final class CommitPart: @unchecked Sendable {
 
     init(
         file: DatabaseFile, dataFile: DataFile, layout: FileLayout, batch: OperationBatch, recordOffsets: [Int],
-        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOnLSNs: [UInt64],
+        removed: StateFingerprint, liveDelta: Int, logState: DatabaseLogState, dependsOn: Set<UInt64>,
         insertCount: Int, serial: UInt32
     ) {
         self.file = file
@@ -39,7 +39,7 @@ final class CommitPart: @unchecked Sendable {
         self.removed = removed
         self.liveDelta = liveDelta
         self.logState = logState
-        self.dependsOnLSNs = dependsOnLSNs
+        self.dependsOn = dependsOn
         self.insertCount = insertCount
         storeCount = batch.slotCount
         self.serial = serial
