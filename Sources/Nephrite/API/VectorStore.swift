@@ -135,8 +135,8 @@ public final class VectorStore: Sendable {
 
     // MARK: The whole store
 
-    /// Brings everything acknowledged so far to disk and checkpoints every open database that has changed. Nothing is more
-    /// durable for it; a crash afterwards has less to recover, and space that was freed can be used again.
+    /// Brings everything acknowledged so far to disk, in relaxed databases too, and checkpoints every open database that has
+    /// changed: a crash afterwards has less to recover, and space that was freed can be used again.
     ///
     /// - Throws: `diskFull`, `inputOutput`, `fenced`, `notRunning`, `closed`.
     public func checkpoint() async throws {
