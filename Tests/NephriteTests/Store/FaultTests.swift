@@ -12,7 +12,9 @@ struct FaultTests {
         return hooked
     }
 
-    @Test("Filled to the brim: inserts are refused, all else works, and space that is freed is used again", arguments: [1, 1 << 30])
+    @Test(
+        "Filled to the brim: inserts are refused, all else works, and space that is freed is used again",
+        arguments: [1, 1 << 30])
     func fullDisk(_ threshold: Int) async throws {
         let directory = TestStore(.memory, capacity: 6 << 20)
         directory.configuration.bulkByteThreshold = threshold
@@ -90,7 +92,9 @@ struct FaultTests {
         try await directory.open { try await $0.expectSound() }
     }
 
-    @Test("A failed sync: the writer learns that the outcome is unknown, later ones that writing has stopped; reads go on")
+    @Test(
+        "A failed sync: the writer learns that the outcome is unknown, later ones that writing has stopped; reads go on"
+    )
     func failedSync() async throws {
         let directory = TestStore()
         let hooked = hooked(directory)
@@ -104,8 +108,12 @@ struct FaultTests {
                 let error = await expectError(.fenced) { try await database.upsert(testRecord("after", 3)) }
                 #expect(error?.errorNumber == EIO)
                 await expectError(.fenced) { try await database.delete("before") }
-                await expectError(.fenced) { try await store.createDatabase("b", options: DatabaseOptions(dimension: 3)) }
-                await expectError(.fenced) { _ = try await store.transaction { try await $0.delete("before", from: "a") } }
+                await expectError(.fenced) {
+                    try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+                }
+                await expectError(.fenced) {
+                    _ = try await store.transaction { try await $0.delete("before", from: "a") }
+                }
                 #expect(try await database.vector(for: "before") == testVector(1, 3))
                 #expect(try await database.contains("during") == false)
                 #expect(try await database.search([1, 2, 3], k: 5).map(\.id) == ["before"])
@@ -156,7 +164,9 @@ struct FaultTests {
         try await directory.database { database async throws in #expect(try await database.count() == 1) }
     }
 
-    @Test("No room to create a database: nothing of it stays", arguments: [SystemCall.createDirectory, .allocate, .write, .rename])
+    @Test(
+        "No room to create a database: nothing of it stays",
+        arguments: [SystemCall.createDirectory, .allocate, .write, .rename])
     func failedCreation(_ call: SystemCall) async throws {
         let directory = TestStore()
         let hooked = hooked(directory)

@@ -31,7 +31,10 @@ struct GoldenStoreTests {
             id: index == 5 ? "e\u{301}" : "record-\(index)", vector: testVector(index, 12),
             metadata: index.isMultiple(of: 3)
                 ? [:]
-                : ["index": .integer(Int64(index)), "half": .double(Double(index) / 2), "list": [nil, true, "é", ["k": 1]]])
+                : [
+                    "index": .integer(Int64(index)), "half": .double(Double(index) / 2),
+                    "list": [nil, true, "é", ["k": 1]],
+                ])
     }
 
     /// Checkpointed records 0…29, of which 10…14 were updated and 20…24 deleted; records 30…34 by the bulk path and 35 in
@@ -77,7 +80,8 @@ struct GoldenStoreTests {
     @Test("A store of format version 1 opens, replays its log, and holds what it held", arguments: ["v1"])
     func opens(_ version: String) async throws {
         let directory = TestStore(.disk)
-        try FileManager.default.copyItem(at: Self.folder.appendingPathComponent(version), to: URL(fileURLWithPath: directory.path))
+        try FileManager.default.copyItem(
+            at: Self.folder.appendingPathComponent(version), to: URL(fileURLWithPath: directory.path))
         for life in 0..<2 {
             try await directory.open { store async throws in
                 let descriptions = try await store.databases()

@@ -22,7 +22,9 @@ struct HostileFileTests {
         return directory
     }
 
-    @Test("A directory that is not ours is refused and not touched, not even by a lock file", arguments: ["notes.txt", "wal/x", "a/b", ".hidden"])
+    @Test(
+        "A directory that is not ours is refused and not touched, not even by a lock file",
+        arguments: ["notes.txt", "wal/x", "a/b", ".hidden"])
     func foreignDirectory(_ name: String) async throws {
         // The lock was taken, and its file made, before anyone had looked whose directory it is.
         let directory = TestStore(.disk)
@@ -96,11 +98,14 @@ struct HostileFileTests {
             let start = page * 4_096
             data[start + 4] = 9
             data[start + 6] = 9
-            put(checksum(data[start..<start + 4_092], seed: "JVDB header", index: UInt8(page)), at: start + 4_092, of: &data)
+            put(
+                checksum(data[start..<start + 4_092], seed: "JVDB header", index: UInt8(page)), at: start + 4_092,
+                of: &data)
         }
     }
 
-    @Test("A damaged, foreign or newer catalogue keeps the store closed and is left as it is", arguments: Damage.allCases)
+    @Test(
+        "A damaged, foreign or newer catalogue keeps the store closed and is left as it is", arguments: Damage.allCases)
     func catalogue(_ damage: Damage) async throws {
         let directory = try await filled()
         let original = try Data(contentsOf: directory.url("CATALOG"))
@@ -111,7 +116,8 @@ struct HostileFileTests {
                 try await directory.open { _ in }
                 Issue.record("opened")
             } catch let error as StoreError {
-                #expect(damage.codes.contains(error.code) && error.path == "CATALOG" && !error.remedy.isEmpty, "\(error)")
+                #expect(
+                    damage.codes.contains(error.code) && error.path == "CATALOG" && !error.remedy.isEmpty, "\(error)")
             }
         }
         #expect(try directory.contents() == before)
@@ -119,7 +125,9 @@ struct HostileFileTests {
         try await expectWhole(directory)
     }
 
-    @Test("A damaged, foreign or newer data file closes its database, not the others, and is left as it is", arguments: Damage.allCases)
+    @Test(
+        "A damaged, foreign or newer data file closes its database, not the others, and is left as it is",
+        arguments: Damage.allCases)
     func dataFile(_ damage: Damage) async throws {
         let directory = try await filled()
         let name = "a/vectors.jvdb"
@@ -133,7 +141,8 @@ struct HostileFileTests {
                     _ = try await database.count()
                     Issue.record("opened")
                 } catch let error as StoreError {
-                    #expect(damage.codes.contains(error.code) && error.database == "a" && error.path == name, "\(error)")
+                    #expect(
+                        damage.codes.contains(error.code) && error.database == "a" && error.path == name, "\(error)")
                 }
             }
             await #expect(throws: StoreError.self) { try await database.upsert(testRecord("x", 1)) }
@@ -204,13 +213,16 @@ struct HostileFileTests {
             for start in [0, data.count / 2] {
                 let length = (0..<4).reduce(0) { $0 | Int(data[start + 68 + $1]) << (8 * $1) }
                 for offset in start + 80..<start + 96 { data[offset] = 0xEE }
-                Self.put(Self.checksum(data[start..<start + length - 4], seed: "NCAT"), at: start + length - 4, of: &data)
+                Self.put(
+                    Self.checksum(data[start..<start + length - 4], seed: "NCAT"), at: start + length - 4, of: &data)
             }
         }
         await expectError(.corruption) { try await directory.open { _ in } }
     }
 
-    @Test("A byte of the log flipped anywhere: corruption is reported, or at most the very last commit is gone", arguments: 0..<4)
+    @Test(
+        "A byte of the log flipped anywhere: corruption is reported, or at most the very last commit is gone",
+        arguments: 0..<4)
     func flippedLog(_ part: Int) async throws {
         let directory = TestStore(.disk)
         directory.configuration.logSegmentByteCount = 64 << 10
@@ -243,7 +255,9 @@ struct HostileFileTests {
                     let database = try await store.database("a")
                     let count = try await database.count()
                     #expect(count >= 19, "byte \(offset)")
-                    for index in 0..<count { #expect(try await database.vector(for: "r\(index)") == testVector(index, 3)) }
+                    for index in 0..<count {
+                        #expect(try await database.vector(for: "r\(index)") == testVector(index, 3))
+                    }
                     let report = try await store.check()
                     #expect(report.databases.flatMap(\.damages) == [], "byte \(offset): \(report)")
                 }

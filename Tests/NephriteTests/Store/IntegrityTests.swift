@@ -22,7 +22,9 @@ struct IntegrityTests {
         try #require(try Data(contentsOf: directory.url("a/vectors.jvdb")).range(of: bytes)).lowerBound
     }
 
-    @Test("A changed byte of a record: the check names the record, reading it is an error, the others are whole", arguments: ["vector", "metadata", "id"])
+    @Test(
+        "A changed byte of a record: the check names the record, reading it is an error, the others are whole",
+        arguments: ["vector", "metadata", "id"])
     func damagedRecord(_ part: String) async throws {
         let directory = try await filled()
         let id = Self.ids[17]
@@ -72,7 +74,9 @@ struct IntegrityTests {
         }
     }
 
-    @Test("A changed byte of the index: the database reports corruption or derives it anew, and never answers wrong", arguments: 0..<6)
+    @Test(
+        "A changed byte of the index: the database reports corruption or derives it anew, and never answers wrong",
+        arguments: 0..<6)
     func damagedIndex(_ part: Int) async throws {
         let directory = try await filled()
         let original = try Data(contentsOf: directory.url("a/vectors.jvdb"))
@@ -152,7 +156,9 @@ struct IntegrityTests {
         }
     }
 
-    @Test("Deleting and inserting half of the records over ten restarts keeps the file within 1.5 times what a fresh one takes")
+    @Test(
+        "Deleting and inserting half of the records over ten restarts keeps the file within 1.5 times what a fresh one takes"
+    )
     func churn() async throws {
         let directory = TestStore(.disk)
         let dimension = 64

@@ -23,7 +23,9 @@ struct LifecycleTests {
         #expect(FileManager.default.fileExists(atPath: directory.path) == false)
     }
 
-    @Test("After closing everything is refused, also through handles; snapshots read on", arguments: Setting.Backing.allCases)
+    @Test(
+        "After closing everything is refused, also through handles; snapshots read on",
+        arguments: Setting.Backing.allCases)
     func afterClose(_ backing: Setting.Backing) async throws {
         let directory = TestStore(backing)
         let (store, database, snapshot) = try await directory.open { store async throws in
@@ -52,7 +54,9 @@ struct LifecycleTests {
         }
     }
 
-    @Test("A second store on the same directory is refused at once, and the first goes on", arguments: Setting.Backing.allCases)
+    @Test(
+        "A second store on the same directory is refused at once, and the first goes on",
+        arguments: Setting.Backing.allCases)
     func secondStore(_ backing: Setting.Backing) async throws {
         let directory = TestStore(backing)
         try await directory.open { store async throws in
