@@ -44,7 +44,7 @@ let package = Package(
         .testTarget(
             name: "NephriteTests",
             dependencies: ["Nephrite", "StorageFormat", "StorageIO", "StorageSimulation", "CNephrite"],
-            swiftSettings: swiftSettings),
+            exclude: ["Golden"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CLITests", dependencies: ["NephriteCLI", "Nephrite", "StorageFormat", "StorageIO"],
             swiftSettings: swiftSettings),

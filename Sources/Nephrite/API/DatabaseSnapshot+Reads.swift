@@ -94,8 +94,13 @@ extension DatabaseSnapshot {
         var slots: [UInt32?] = []
         slots.reserveCapacity(ids.count)
         for (index, var id) in ids.enumerated() {
+            var suspect = BatchOperation.noSlot
             let slot = id.withUTF8 { bytes in
-                bytes.isEmpty ? nil : unsafe findSlot(UnsafeRawBufferPointer(bytes), hash: hashes[index])
+                bytes.isEmpty
+                    ? nil : unsafe findSlot(UnsafeRawBufferPointer(bytes), hash: hashes[index], suspect: &suspect)
+            }
+            if slot == nil, suspect != BatchOperation.noSlot {
+                try verify(slot: suspect, entry: records[Int(suspect)])
             }
             if let slot {
                 for line in stride(from: 0, to: min(identity.vectorByteCount, 1_024), by: 64) {
