@@ -177,7 +177,7 @@ struct RandomWorkload: Sendable {
             }
         case 8, 9:
             let id = id(&generator)
-            await perform(.batch([.upsert(database: name, id: id, Values.model(number: 0)), .delete(database: name, id: id)]), durable: durable) {
+            await perform(.delete(database: name, id: id), durable: durable) {
                 try await database.delete(id) ? 0 : nil
             }
         case 10: await transaction(&generator)
