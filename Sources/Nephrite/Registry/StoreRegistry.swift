@@ -45,6 +45,9 @@ actor StoreRegistry {
 
     var openFileCount: Int { openNumbers.count }
 
+    /// Whether opening another file means closing one.
+    var isFull: Bool { openNumbers.count >= max(1, context.configuration.maximumOpenFiles) }
+
     /// The cells of databases whose files are open, in the order of their numbers.
     func openCells() -> [DatabaseCell] { openNumbers.sorted().compactMap { cells[$0] } }
 

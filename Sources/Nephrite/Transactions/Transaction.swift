@@ -80,9 +80,9 @@ final class TransactionState: Sendable {
         let (cut, lsn) = running.context.log.publication.withLock { _ in
             var cut: [UInt32: DatabaseSnapshot] = [:]
             for cell in cells { cut[cell.number] = cell.currentSnapshot() }
-            return (cut, cut.values.map(\.version).max() ?? 0)
+            return (cut, running.context.log.publishedLSN)
         }
-        beginLSN = max(lsn, running.context.log.syncedLSN)
+        beginLSN = lsn
         state = Mutex(State(cut: cut))
     }
 
@@ -140,6 +140,15 @@ final class TransactionState: Sendable {
         if let snapshot = state.withLock({ $0.cut[cell.number] }) { return try enter(name, cell, snapshot) }
         // It was closed when the transaction began, so nothing had been committed to it since it was closed; anything
         // newer than the beginning was committed after.
+        if await running.registry.isFull {
+            // Snapshots that nothing was read from keep files open that may have to make room for this one. What is
+            // joined later is judged like this one.
+            let unused = state.withLock { state in
+                defer { state.cut = [:] }
+                return state.cut
+            }
+            withExtendedLifetime(unused) {}
+        }
         let database = VectorDatabase(cell: cell, store: running)
         let snapshot = try await database.snapshot()
         guard snapshot.version <= beginLSN else {

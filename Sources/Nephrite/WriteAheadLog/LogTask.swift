@@ -210,6 +210,7 @@ struct LogTask {
         }
         log.publication.withLock { _ in
             for (file, snapshot) in snapshots { file.cell.publish(snapshot) }
+            if let last = commits.last { log.notePublished(last.lsn) }
         }
     }
 

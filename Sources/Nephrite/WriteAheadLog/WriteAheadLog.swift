@@ -24,6 +24,7 @@ final class WriteAheadLog: Sendable {
     private let byteLimit: Int
     private let shortestRelaxedInterval = Atomic<UInt64>(.max)
     private let synced: Atomic<UInt64>
+    private let published: Atomic<UInt64>
     /// Held while a group's snapshots are made visible, so that a transaction sees all of a commit or none of it.
     let publication = Mutex<Void>(())
 
@@ -42,12 +43,18 @@ final class WriteAheadLog: Sendable {
         byteLimit = configuration.logByteLimit
         self.metrics = metrics
         synced = Atomic(nextLSN - 1)
+        published = Atomic(nextLSN - 1)
         (checkpointWakeups, checkpointWakeup) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (relaxedWakeups, relaxedWakeup) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// The newest LSN known to be on disk.
     var syncedLSN: UInt64 { synced.load(ordering: .acquiring) }
+
+    /// The newest commit that readers see; read it with `publication` held to have it agree with snapshots.
+    var publishedLSN: UInt64 { published.load(ordering: .acquiring) }
+
+    func notePublished(_ lsn: UInt64) { published.store(lsn, ordering: .releasing) }
 
     func noteSynced(_ lsn: UInt64) { synced.store(lsn, ordering: .releasing) }
 

@@ -61,9 +61,11 @@ struct ExhaustiveCrashTests {
         }
         var stateCount = 0
         var failures: [String] = []
-        for steps in workloads {
-            let points = try Self.crashPoints(steps, shutdown: steps.count == 1 || Campaign.isLong)
-            for point in points {
+        for (workloadIndex, steps) in workloads.enumerated() {
+            let points = try Self.crashPoints(steps, shutdown: steps.count == 1)
+            for (index, point) in points.enumerated() {
+                // A plain run takes a sample that is spread over calls and choices; a long one takes all.
+                guard Campaign.isLong || (index + workloadIndex) % 16 == 0 else { continue }
                 stateCount += 1
                 if let verdict = Oracle.verdict(point) { failures.append(verdict) }
                 if failures.count > 5 { break }
@@ -71,7 +73,7 @@ struct ExhaustiveCrashTests {
             if failures.count > 5 { break }
         }
         #expect(failures.isEmpty, "\(failures.joined(separator: "\n"))")
-        #expect(stateCount > 100)
+        #expect(stateCount > 10)
         print("exhaustive crash states after \(first): \(stateCount)")
     }
 }

@@ -70,7 +70,10 @@ struct RandomCrashTests {
         }
         disk.snapshotHook = nil
         failures += run.value.problems
-        let all = images.value + [Image(disk: disk.crashImage(.loseAll), label: "the end", eventCount: run.value.events.count)]
+        let all =
+            images.value + [
+                Image(disk: disk.crashImage(.loseAll), label: "the end", eventCount: run.value.events.count)
+            ]
         var stateCount = 0
         var hash = disk.traceHash
         for image in all {
