@@ -45,14 +45,16 @@ extension VectorStore {
             log.retention.noteRecovered(
                 database: database.database, checkpointLSN: database.oldCheckpointLSN,
                 lastWriteLSN: database.lastWriteLSN)
-            log.retention.noteCheckpoint(
-                database: database.database, lsn: max(database.oldCheckpointLSN, database.lastWriteLSN))
+            guard database.failure == nil else { continue }
+            log.retention.noteCheckpoint(database: database.database, lsn: database.lastWriteLSN)
         }
         let context = StoreContext(
             path: path, configuration: configuration, fileSystem: fileSystem, log: log, io: io,
             searcher: Searcher(executor: threads.search, threadCount: threads.searchThreadCount), metrics: metrics)
         return RunningStore(
-            context: context, registry: StoreRegistry(context: context, catalogue: opened.catalogue))
+            context: context, registry: StoreRegistry(
+                context: context, catalogue: opened.catalogue,
+                failures: opened.recovered.compactMap { database in database.failure.map { (database.database, $0) } }))
     }
 
     private func serve(
@@ -130,6 +132,8 @@ extension VectorStore {
     /// Declares the shutdown clean, so that the next open need not read the log, and removes the log.
     private func seal(_ store: RunningStore, _ opened: StoreOpening.Outcome) async -> (any Error)? {
         if let failure = store.context.log.queue.failure { return failure }
+        // The log holds what a damaged database is missing; it stays, and is read again at the next open.
+        if await store.registry.hasDamagedDatabases { return nil }
         var catalogue = await store.registry.currentCatalogue()
         catalogue.isCleanShutdown = true
         catalogue.lastLSN = store.context.log.queue.lastLSN

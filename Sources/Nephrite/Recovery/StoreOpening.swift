@@ -31,8 +31,8 @@ struct StoreOpening {
         var segment: SegmentWriter
         var nextLSN: UInt64
         var sealed: [LogRetention.SealedSegment]
-        /// For recovered databases: the checkpoint before recovery, the last write, and the checkpoint recovery made.
-        var recovered: [(database: UInt32, oldCheckpointLSN: UInt64, lastWriteLSN: UInt64)]
+        /// Databases that the log had records of.
+        var recovered: [DatabaseRecovery]
         var report: RecoveryReport
     }
 
@@ -98,7 +98,7 @@ struct StoreOpening {
         let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID)
         var log = LogScan.Outcome()
         log.highestSequence = sequences.last ?? 0
-        var recovered: [(database: UInt32, oldCheckpointLSN: UInt64, lastWriteLSN: UInt64)] = []
+        var recovered: [DatabaseRecovery] = []
         if isClean {
             log.obsolete = sequences
         } else {

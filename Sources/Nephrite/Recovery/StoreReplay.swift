@@ -2,6 +2,17 @@
 import StorageFormat
 import StorageIO
 
+/// What became of a database that the log has records of.
+struct DatabaseRecovery: Sendable {
+    let database: UInt32
+    /// The checkpoint before recovery.
+    let oldCheckpointLSN: UInt64
+    /// The last commit, which recovery checkpointed unless it failed.
+    let lastWriteLSN: UInt64
+    /// What is damaged; such a database is refused, and the log kept for it.
+    var failure: StoreError?
+}
+
 struct StoreReplay {
     let opening: StoreOpening
     let log: LogScan.Outcome
@@ -60,7 +71,7 @@ struct StoreReplay {
     /// Replays every database in the log; returns what retention must know, and how many commits were replayed.
     func replayDatabases(
         _ catalogue: Catalogue
-    ) throws(StoreError) -> ([(database: UInt32, oldCheckpointLSN: UInt64, lastWriteLSN: UInt64)], Int) {
+    ) throws(StoreError) -> ([DatabaseRecovery], Int) {
         var commits: [UInt32: [CommitLocation]] = [:]
         for commit in log.commits {
             var seen: Set<UInt32> = []
@@ -70,37 +81,60 @@ struct StoreReplay {
                 }
             }
         }
-        var recovered: [(database: UInt32, oldCheckpointLSN: UInt64, lastWriteLSN: UInt64)] = []
+        var recovered: [DatabaseRecovery] = []
         var replayed = 0
         for entry in catalogue.entries {
             guard let own = commits[entry.number] else { continue }
+            let last = own.last?.lsn ?? 0
             let loader = DatabaseLoader(
                 entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, acceptsOlderGeneration: true)
-            let loaded = try loader.load()
+            let loaded: LoadedDatabase
+            do throws(StoreError) {
+                loaded = try loader.load()
+            } catch {
+                // One damaged database does not take the store down; what the log holds of it is kept.
+                guard error.code == .corruption else { throw error }
+                recovered.append(
+                    DatabaseRecovery(database: entry.number, oldCheckpointLSN: 0, lastWriteLSN: last, failure: error))
+                continue
+            }
+            defer { try? loaded.dataFile.file.close() }
             let old = loaded.checkpointLSN
-            let last = own.last?.lsn ?? old
             guard log.lastLSN >= old else {
+                // The log itself has lost commits: others' too, perhaps.
                 throw .corruption(
                     "The log ends at commit \(log.lastLSN), but the database holds commit \(old).",
                     database: entry.name)
             }
-            if last > old || loaded.otherGenerationIsLost {
-                var replay = DatabaseReplay(loaded)
-                for commit in own { try replay.replay(commit, in: log.segments[commit.segment]) }
-                // A log that begins later (the store was closed cleanly in between) is complete for this database if
-                // the fingerprint that its last commit recorded is reached, which `finish` checks.
-                if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > old + 1, !replay.isProvenComplete {
-                    throw .corruption(
-                        "One generation of the header is damaged and the log does not reach back to the other.",
-                        database: entry.name)
-                }
-                try replay.finish(through: max(old, last))
-                replayed += replay.replayedCommitCount
-                recovered.append((entry.number, old, last))
+            guard last > old || loaded.otherGenerationIsLost else { continue }
+            do throws(StoreError) {
+                replayed += try replay(own, on: loaded, through: max(old, last))
+                recovered.append(
+                    DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last)))
+            } catch {
+                guard error.code == .corruption else { throw error }
+                recovered.append(
+                    DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: last, failure: error))
             }
-            try? loaded.dataFile.file.close()
         }
         return (recovered, replayed)
+    }
+
+    /// Replays one database's commits and checkpoints it; how many there were.
+    private func replay(
+        _ commits: [CommitLocation], on loaded: LoadedDatabase, through lsn: UInt64
+    ) throws(StoreError) -> Int {
+        var replay = DatabaseReplay(loaded)
+        for commit in commits { try replay.replay(commit, in: log.segments[commit.segment]) }
+        // A log that begins later (the store was closed cleanly in between) is complete for this database if the
+        // fingerprint that its last commit recorded is reached, which `finish` checks.
+        if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > loaded.checkpointLSN + 1, !replay.isProvenComplete {
+            throw .corruption(
+                "One generation of the header is damaged and the log does not reach back to the other.",
+                database: loaded.identity.name)
+        }
+        try replay.finish(through: lsn)
+        return replay.replayedCommitCount
     }
 
     private func forEachRecord(

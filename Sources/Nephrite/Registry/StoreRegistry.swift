@@ -9,6 +9,8 @@ actor StoreRegistry {
     private var catalogue: Catalogue
     private var cells: [UInt32: DatabaseCell] = [:]
     private var numbers: [String: UInt32] = [:]
+    /// Databases that recovery found damaged; they can be dropped, and nothing else.
+    private var failures: [UInt32: StoreError] = [:]
     /// Databases whose file is being opened or closed right now.
     private var inTransition: Set<UInt32> = []
     private var openNumbers: Set<UInt32> = []
@@ -16,9 +18,10 @@ actor StoreRegistry {
     private var waiters: [CheckedContinuation<Void, Never>] = []
     private(set) var isClosing = false
 
-    init(context: StoreContext, catalogue: Catalogue) {
+    init(context: StoreContext, catalogue: Catalogue, failures: [(UInt32, StoreError)]) {
         self.context = context
         self.catalogue = catalogue
+        for (number, error) in failures { self.failures[number] = error }
         for entry in catalogue.entries {
             cells[entry.number] = DatabaseCell(entry)
             numbers[entry.name] = entry.number
@@ -42,6 +45,9 @@ actor StoreRegistry {
     }
 
     func descriptions() -> [DatabaseDescription] { catalogue.entries.compactMap { cells[$0.number]?.description } }
+
+    /// Whether recovery could not bring some database up to date.
+    var hasDamagedDatabases: Bool { !failures.isEmpty }
 
     var openFileCount: Int { openNumbers.count }
 
@@ -83,7 +89,9 @@ actor StoreRegistry {
 
     private func check(_ cell: DatabaseCell) throws(StoreError) {
         switch cell.availability {
-        case .available: if isClosing { throw .closed(context.path) }
+        case .available:
+            if isClosing { throw .closed(context.path) }
+            if let failure = failures[cell.number] { throw failure }
         case .dropped: throw .noDatabase(cell.name)
         case .storeClosed: throw .closed(context.path)
         }
@@ -245,6 +253,7 @@ actor StoreRegistry {
         catalogue.entries.removeAll { $0.number == cell.number }
         cells[cell.number] = nil
         numbers[name] = nil
+        failures[cell.number] = nil
         openNumbers.remove(cell.number)
         if let file = cell.takeFile(.dropped) { try? await file.close() }
         context.log.retention.forget(database: cell.number)
