@@ -160,9 +160,22 @@ struct DatabaseReplay {
                 return true
             case .placed, nil:
                 let start = unsafe state.mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount
-                return unsafe UnsafeRawBufferPointer(start: start, count: id.count).elementsEqual(id)
+                if unsafe UnsafeRawBufferPointer(start: start, count: id.count).elementsEqual(id) { return true }
+                // A lost header may have freed this record, and its space may have been used again; the hash must do.
+                return !isIntact(entry, slot: slot)
             }
         }
+    }
+
+    /// Whether the data file still holds what an entry describes.
+    private func isIntact(_ entry: RecordEntry, slot: UInt32) -> Bool {
+        let payload = unsafe UnsafeRawBufferPointer(
+            start: state.mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
+            count: entry.payloadLength)
+        let vector = unsafe UnsafeRawBufferPointer(
+            start: state.mapping.vectors + Int(slot) * identity.stride, count: identity.vectorByteCount)
+        let checksum = unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
+        return identity.tag(contentChecksum: checksum, slot: slot) == entry.tag
     }
 
     /// Maps extents that the log added since the header was written; their space is allocated already or again.

@@ -76,4 +76,35 @@ struct ExhaustiveCrashTests {
         #expect(stateCount > 10)
         print("exhaustive crash states after \(first): \(stateCount)")
     }
+
+    @Test("A recovery that is stopped at any call recovers again", arguments: WorkloadStep.allCases)
+    func nested(step: WorkloadStep) throws {
+        let points = try Self.crashPoints([step], shutdown: true)
+        var stateCount = 0
+        var failures: [String] = []
+        for (index, point) in points.enumerated() where failures.count < 5 {
+            guard Campaign.isLong ? index % 4 == 0 : index % 24 == 5 else { continue }
+            let second = Box<[CrashPoint]>([])
+            let disk = point.disk.crashImage(.keepAll)
+            disk.snapshotHook = { number, disk in
+                for choice in [CrashChoice.loseAll, .keepAll, .random(seed: UInt64(number))] {
+                    guard Campaign.isLong || (number + index) % 4 == 0 else { continue }
+                    let image = CrashPoint(
+                        disk: disk.crashImage(choice), label: "\(point.label), then call \(number), \(choice)",
+                        progress: point.progress)
+                    second.update { $0.append(image) }
+                }
+            }
+            if let verdict = Oracle.verdict(CrashPoint(disk: disk, label: point.label, progress: point.progress)) {
+                failures.append(verdict)
+            }
+            disk.snapshotHook = nil
+            for image in second.value {
+                stateCount += 1
+                if let verdict = Oracle.verdict(image) { failures.append(verdict) }
+            }
+        }
+        #expect(failures.isEmpty, "\(failures.joined(separator: "\n"))")
+        print("nested crash states of \(step): \(stateCount)")
+    }
 }

@@ -100,7 +100,7 @@ struct Workload: Sendable {
             ) { try await database.update(Values.record(id: "a2", number: number)) }
         case .delete:
             let database = try await store.database("a")
-            let id = "a\(3 - round)"
+            let id = ["a3", "a1", "a0"][round]
             try await commit(.delete(database: "a", id: id)) {
                 try await database.delete(id)
                 return 0
@@ -113,7 +113,7 @@ struct Workload: Sendable {
                 return 0
             }
         case .drop:
-            let name = round == 0 ? "d" : "e"
+            let name = ["d", "e", "f"][round]
             try await commit(.drop(database: name)) {
                 try await store.dropDatabase(name)
                 return 0
@@ -140,10 +140,13 @@ struct Workload: Sendable {
 
     // MARK: The start
 
+    /// The databases every workload starts with; only workloads of three steps need the last one.
+    static let databases = Campaign.isLong ? ["a", "b", "d", "e", "f"] : ["a", "b", "d", "e"]
+
     /// The state every workload starts from.
     static let base: ModelState = {
         var state = ModelState()
-        for (index, name) in ["a", "b", "d", "e"].enumerated() {
+        for (index, name) in databases.enumerated() {
             state.databases[name] = [:]
             for row in 0..<(name == "a" ? 4 : 2) {
                 state.databases[name]!["\(name)\(row)"] = Values.model(number: index * 10 + row)
@@ -156,7 +159,7 @@ struct Workload: Sendable {
     static func baseDisk() throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
         try Simulation.run(disk) { store in
-            for (index, name) in ["a", "b", "d", "e"].enumerated() {
+            for (index, name) in databases.enumerated() {
                 let database = try await store.createDatabase(name, options: .init(dimension: Values.dimension))
                 for row in 0..<(name == "a" ? 4 : 2) {
                     try await database.upsert(Values.record(id: "\(name)\(row)", number: index * 10 + row))
