@@ -52,7 +52,8 @@ extension VectorStore {
             path: path, configuration: configuration, fileSystem: fileSystem, log: log, io: io,
             searcher: Searcher(executor: threads.search, threadCount: threads.searchThreadCount), metrics: metrics)
         return RunningStore(
-            context: context, registry: StoreRegistry(
+            context: context,
+            registry: StoreRegistry(
                 context: context, catalogue: opened.catalogue,
                 failures: opened.recovered.compactMap { database in database.failure.map { (database.database, $0) } }))
     }

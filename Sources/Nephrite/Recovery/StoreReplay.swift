@@ -14,6 +14,9 @@ struct DatabaseRecovery: Sendable {
 }
 
 struct StoreReplay {
+    /// What is wrong with a data file, rather than with the disk or the process.
+    private static let concernsOneDatabase: Set<StoreError.Code> = [.corruption, .notAStore, .newerFormat]
+
     let opening: StoreOpening
     let log: LogScan.Outcome
 
@@ -93,7 +96,7 @@ struct StoreReplay {
                 loaded = try loader.load()
             } catch {
                 // One damaged database does not take the store down; what the log holds of it is kept.
-                guard error.code == .corruption else { throw error }
+                guard Self.concernsOneDatabase.contains(error.code) else { throw error }
                 recovered.append(
                     DatabaseRecovery(database: entry.number, oldCheckpointLSN: 0, lastWriteLSN: last, failure: error))
                 continue
@@ -112,7 +115,7 @@ struct StoreReplay {
                 recovered.append(
                     DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last)))
             } catch {
-                guard error.code == .corruption else { throw error }
+                guard Self.concernsOneDatabase.contains(error.code) else { throw error }
                 recovered.append(
                     DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: last, failure: error))
             }
