@@ -89,7 +89,7 @@ struct FaultTests {
                 Issue.record(
                     "\(kind) at its call \(call): \(outcome.failures.prefix(4).joined(separator: "\n"))")
             }
-            call += Campaign.isLong ? 1 : 11
+            call += Campaign.isLong ? 1 : 17
         }
         #expect(count > 3)
         print("faults \(kind): \(count) runs, \(count * 4) states, up to call \(call)")

@@ -58,8 +58,8 @@ struct RandomCrashTests {
         let images = Box<[Image]>([])
         var generator = SeededGenerator(seed: seed)
         let writers = 2 + generator.next(below: 5)
-        let steps = 3 + generator.next(below: 8)
-        disk.snapshotHook = collect(images, seed: seed, period: 30 + writers * steps) { run.value.events.count }
+        let steps = Campaign.isLong ? 3 + generator.next(below: 8) : 2 + generator.next(below: 5)
+        disk.snapshotHook = collect(images, seed: seed, period: 50 + writers * steps) { run.value.events.count }
         var failures: [String] = []
         do {
             try Simulation.run(disk, settings(seed)) { store in
@@ -95,7 +95,7 @@ struct RandomCrashTests {
         var failures: [String] = []
         var count = 1
         do {
-            image.disk.snapshotHook = collect(nested, seed: seed &+ 7, period: 40) { image.eventCount }
+            image.disk.snapshotHook = collect(nested, seed: seed &+ 7, period: 90) { image.eventCount }
             let goesOn = seed % 4 == 0
             let state =
                 goesOn
@@ -123,6 +123,7 @@ struct RandomCrashTests {
     @Test("Random workloads that crash lose nothing acknowledged and invent nothing", arguments: 0..<4)
     func randomWorkloads(lane: Int) throws {
         if let seed = Campaign.seed {
+            guard lane == 0 else { return }
             let outcome = try Self.simulate(seed)
             #expect(outcome.failures.isEmpty, "\(outcome.failures.joined(separator: "\n"))")
             return
