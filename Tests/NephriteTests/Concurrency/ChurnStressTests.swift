@@ -6,7 +6,7 @@ import Testing
 
 /// Many tasks on real threads: what each was promised must hold whatever the others do. Run under the thread sanitizer
 /// by `.ci/run`.
-@Suite(.timeLimit(.minutes(5)), .serialized)
+@Suite(.timeLimit(.minutes(10)), .serialized)
 struct ChurnStressTests {
     private static let databaseCount = 300
     private static let dimension = 8

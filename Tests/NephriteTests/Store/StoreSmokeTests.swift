@@ -2,7 +2,7 @@ import Foundation
 import Nephrite
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreSmokeTests {
     static func temporaryPath() -> String {
         FileManager.default.temporaryDirectory.appendingPathComponent("nephrite-\(UUID().uuidString)").path
