@@ -3,7 +3,8 @@
 import StorageFormat
 
 // SAFETY: owned by one step of the write path at a time: the encoding caller, then the database actor, then (through the
-// commit queue's mutex) the log task. The bytes are never touched by two of them at once.
+// commit queue's mutex) the log task, which seals record headers in place and appends nothing. Meanwhile the actor reads
+// ids, which no one writes any more. No other bytes are touched by two of them at once.
 @safe final class LogBuffer: @unchecked Sendable {
     private(set) var start: UnsafeMutableRawPointer
     private(set) var count = 0

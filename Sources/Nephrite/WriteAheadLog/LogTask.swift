@@ -125,7 +125,12 @@ struct LogTask {
         let mark = segment.mark
         let states = commits.flatMap { $0.parts.map { ($0.logState, $0.logState.fingerprint, $0.logState.liveCount) } }
         var buffers: [UnsafeRawBufferPointer] = unsafe []
-        for commit in commits { unsafe seal(commit, into: &buffers) }
+        // A commit's records stay as they are from staging on: the actor compares ids with them while they are sealed.
+        // So the commit record has a buffer of its own.
+        var commitRecords: [LogBuffer] = []
+        commitRecords.reserveCapacity(commits.count)
+        for commit in commits { unsafe commitRecords.append(seal(commit, into: &buffers)) }
+        defer { withExtendedLifetime(commitRecords) {} }
         do {
             try unsafe segment.write(buffers, byteCount: byteCount)
         } catch  where error.isOutOfSpace {
@@ -141,7 +146,8 @@ struct LogTask {
         return nil
     }
 
-    private mutating func seal(_ commit: StagedCommit, into buffers: inout [UnsafeRawBufferPointer]) {
+    /// Seals a commit and adds its bytes; returns the buffer that holds its commit record.
+    private mutating func seal(_ commit: StagedCommit, into buffers: inout [UnsafeRawBufferPointer]) -> LogBuffer {
         var hash: UInt64 = 0
         var operationCount = 0
         var states: [CommittedState] = []
@@ -163,15 +169,17 @@ struct LogTask {
                 offset += length
             }
         }
-        let last = commit.parts.last?.batch.log ?? commit.administration!
+        for part in commit.parts { unsafe buffers.append(part.batch.log.bytes) }
+        if let records = commit.administration { unsafe buffers.append(records.bytes) }
         let body = CommitBody(operationCount: UInt32(operationCount), batchHash: hash, databases: states)
+        let last = LogBuffer(capacity: LogCodec.paddedByteCount(bodyLength: body.encodedByteCount))
         let offset = last.appendRecord(.commit, database: 0, bodyLength: body.encodedByteCount)
         let bodyOffset = offset + LogRecordHeader.byteCount
         unsafe body.encode(into: last.mutableBytes(bodyOffset..<bodyOffset + body.encodedByteCount))
         seal(last, at: offset, lsn: commit.lsn, hash: &hash)
         segment.lastLSN = commit.lsn
-        for part in commit.parts { unsafe buffers.append(part.batch.log.bytes) }
-        if let records = commit.administration { unsafe buffers.append(records.bytes) }
+        unsafe buffers.append(last.bytes)
+        return last
     }
 
     private mutating func seal(_ buffer: LogBuffer, at offset: Int, lsn: UInt64, hash: inout UInt64) {
