@@ -124,7 +124,8 @@ extension VectorDatabase {
         try Task.checkCancellation()
         return try await withFile { file in
             let encoder = BatchEncoder(
-                identity: file.identity, bulkByteThreshold: store.context.configuration.bulkByteThreshold)
+                identity: file.identity, bulkByteThreshold: store.context.configuration.bulkByteThreshold,
+                pool: store.context.buffers)
             let batch = try encoder.encode(rows, condition: condition)
             return batch.operations.isEmpty ? 0 : try await file.commit(batch)
         }

@@ -220,9 +220,15 @@ extension DatabaseFile {
 
     /// Gives every store operation a slot and payload space; there is room for all of them.
     private func allocate(_ batch: OperationBatch) {
-        for index in batch.operations.indices where batch.operations[index].kind == .store {
-            batch.operations[index].slot = slots.allocate()
-            batch.operations[index].payloadUnit = payload.allocate(batch.operations[index].payloadUnitCount)
+        Self.allocate(&batch.operations, from: &slots, and: &payload)
+    }
+
+    private static func allocate(
+        _ operations: inout [BatchOperation], from slots: inout SlotAllocator, and payload: inout PayloadAllocator
+    ) {
+        for index in operations.indices where operations[index].kind == .store {
+            operations[index].slot = slots.allocate()
+            operations[index].payloadUnit = payload.allocate(operations[index].payloadUnitCount)
         }
     }
 
@@ -245,12 +251,13 @@ extension DatabaseFile {
         var offsets: [Int] = []
         offsets.reserveCapacity(batch.bulk == nil ? batch.operations.count : 1)
         let start = unsafe batch.log.start
+        let isBulk = batch.bulk != nil
         for operation in batch.operations {
             let slot = operation.kind == .store ? operation.slot : operation.previousSlot
             unsafe start.storeBytes(of: slot, toByteOffset: operation.referenceOffset, as: UInt32.self)
             unsafe start.storeBytes(
                 of: operation.payloadUnit, toByteOffset: operation.referenceOffset + 4, as: UInt32.self)
-            if batch.bulk == nil {
+            if !isBulk {
                 if operation.kind == .store, operation.previousSlot != BatchOperation.noSlot {
                     unsafe start.storeBytes(
                         of: LogRecordType.update.rawValue, toByteOffset: operation.recordOffset + 16, as: UInt8.self)

@@ -20,6 +20,8 @@ struct IDDirectory: Sendable {
     private var previous: PagedTable?
     private var previousBucketCount = 0
     private var movedCount = 0
+    /// Whether a bucket of the smaller table may lead to a slot that is dead or found through the larger one already.
+    private var hasStaleBuckets = false
 
     init(bucketCount: Int = minimumBucketCount, epoch: UInt64) {
         precondition(bucketCount.nonzeroBitCount == 1 && bucketCount >= Self.minimumBucketCount)
@@ -111,6 +113,7 @@ struct IDDirectory: Sendable {
 
     /// Points the bucket of an id from the slot it had to the slot it has now.
     mutating func replace(hash: UInt64, oldSlot: UInt32, newSlot: UInt32, epoch: UInt64) {
+        hasStaleBuckets = hasStaleBuckets || previous != nil
         let fragment = UInt32(truncatingIfNeeded: hash >> 32)
         let bucket = DirectoryBucket(slotPlusOne: newSlot + 1, fragment: fragment)
         if let index = index(of: oldSlot, fragment: fragment) {
@@ -123,6 +126,7 @@ struct IDDirectory: Sendable {
 
     /// Removes an id's bucket by moving the rest of its run back; there are no tombstones.
     mutating func remove(hash: UInt64, slot: UInt32, epoch: UInt64) {
+        hasStaleBuckets = hasStaleBuckets || previous != nil
         count -= 1
         guard var hole = index(of: slot, fragment: UInt32(truncatingIfNeeded: hash >> 32)) else { return }
         let mask = bucketCount - 1
@@ -166,6 +170,7 @@ struct IDDirectory: Sendable {
         previous = pages
         previousBucketCount = bucketCount
         movedCount = 0
+        hasStaleBuckets = false
         bucketCount *= 2
         pages = PagedTable(pageCount: bucketCount / FormatLimits.bucketsPerPage, epoch: epoch)
     }
@@ -177,9 +182,12 @@ struct IDDirectory: Sendable {
         while movedCount < end {
             let bucket = Self.bucket(at: movedCount, in: source)
             movedCount += 1
-            guard bucket.slotPlusOne != 0, records.isLive(bucket.slotPlusOne - 1, fragment: bucket.fragment),
-                index(of: bucket.slotPlusOne - 1, fragment: bucket.fragment) == nil
-            else { continue }
+            guard bucket.slotPlusOne != 0 else { continue }
+            if hasStaleBuckets {
+                guard records.isLive(bucket.slotPlusOne - 1, fragment: bucket.fragment),
+                    index(of: bucket.slotPlusOne - 1, fragment: bucket.fragment) == nil
+                else { continue }
+            }
             place(bucket, epoch: epoch)
         }
         if movedCount == previousBucketCount { previous = nil }

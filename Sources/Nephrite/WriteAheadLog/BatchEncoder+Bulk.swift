@@ -4,12 +4,13 @@ import StorageFormat
 extension BatchEncoder {
     func encodeBulk(_ rows: RowSource, _ condition: WriteCondition) throws(StoreError) -> OperationBatch {
         let log = LogBuffer(
-            capacity: LogCodec.paddedByteCount(bodyLength: BulkStoreBody.encodedByteCount(count: rows.count)) + 256)
+            capacity: LogCodec.paddedByteCount(bodyLength: BulkStoreBody.encodedByteCount(count: rows.count)) + 256,
+            pool: pool)
         let recordOffset = log.appendRecord(
             .bulkStore, database: identity.number,
             bodyLength: BulkStoreBody.encodedByteCount(count: rows.count))
         let references = recordOffset + LogRecordHeader.byteCount + BulkStoreBody.referencesOffset
-        let payload = LogBuffer(capacity: rows.count * 96)
+        let payload = LogBuffer(capacity: rows.count * 128, pool: pool)
         var operations: [BatchOperation] = []
         operations.reserveCapacity(rows.count)
         for row in 0..<rows.count {

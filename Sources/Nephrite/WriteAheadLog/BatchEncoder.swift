@@ -63,6 +63,8 @@ struct BatchEncoder {
     let identity: DatabaseIdentity
     /// Bytes of vectors from which a batch takes the bulk path.
     let bulkByteThreshold: Int
+    /// Where large buffers come from.
+    var pool: BufferPool?
 
     /// Room behind the operations for the commit record.
     private static let commitRoom = LogCodec.paddedByteCount(bodyLength: CommitBody.encodedByteCount(databaseCount: 4))
@@ -126,7 +128,7 @@ struct BatchEncoder {
         _ rows: RowSource, condition: (Int) -> WriteCondition
     ) throws(StoreError) -> OperationBatch {
         let estimate = rows.count * (identity.vectorByteCount + 224) + Self.commitRoom
-        let log = LogBuffer(capacity: estimate)
+        let log = LogBuffer(capacity: estimate, pool: pool)
         var operations: [BatchOperation] = []
         operations.reserveCapacity(rows.count)
         for row in 0..<rows.count {

@@ -9,13 +9,27 @@ import StorageFormat
     private(set) var start: UnsafeMutableRawPointer
     private(set) var count = 0
     private var capacity: Int
+    private let pool: BufferPool?
 
-    init(capacity: Int) {
-        self.capacity = max(64, capacity)
-        unsafe start = .allocate(byteCount: self.capacity, alignment: 64)
+    init(capacity: Int, pool: BufferPool? = nil) {
+        self.pool = pool
+        if let pool {
+            unsafe (start, self.capacity) = pool.take(max(64, capacity))
+        } else {
+            self.capacity = max(64, capacity)
+            unsafe start = .allocate(byteCount: self.capacity, alignment: 64)
+        }
     }
 
-    deinit { unsafe start.deallocate() }
+    deinit { unsafe release(start, capacity) }
+
+    private func release(_ memory: UnsafeMutableRawPointer, _ byteCount: Int) {
+        if let pool {
+            unsafe pool.give(memory, byteCount: byteCount)
+        } else {
+            unsafe memory.deallocate()
+        }
+    }
 
     /// All bytes written so far.
     var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: start, count: count) }
@@ -32,7 +46,7 @@ import StorageFormat
             let larger = max(capacity * 2, count + byteCount)
             let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 64)
             unsafe moved.copyMemory(from: start, byteCount: count)
-            unsafe start.deallocate()
+            unsafe release(start, capacity)
             unsafe start = moved
             capacity = larger
         }

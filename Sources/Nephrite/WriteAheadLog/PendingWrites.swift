@@ -56,12 +56,32 @@ struct PendingWrites {
 
     /// Forgets a batch and its operations.
     mutating func remove(_ batch: OperationBatch, serial: UInt32, operationCount: Int? = nil) {
-        for operation in batch.operations.prefix(operationCount ?? batch.operations.count) {
-            guard let position = unsafe bucket(batch.id(operation), hash: operation.idHash, serial: serial)
-            else { continue }
-            removeBucket(position)
+        defer { entries[serial] = nil }
+        if entries.count == 1, used * 4 > buckets.count {
+            // All that is pending goes: quicker at once than one by one.
+            for position in buckets.indices { buckets[position] = Bucket() }
+            used = 0
+            return
         }
-        entries[serial] = nil
+        let operations = batch.operations
+        for index in 0..<(operationCount ?? operations.count) {
+            if let position = bucket(hash: operations[index].idHash, serial: serial, index: index) {
+                removeBucket(position)
+            }
+        }
+    }
+
+    /// The bucket of a known operation.
+    private func bucket(hash: UInt64, serial: UInt32, index: Int) -> Int? {
+        let mask = buckets.count - 1
+        var position = Int(truncatingIfNeeded: hash) & mask
+        while buckets[position].operationPlusOne != 0 {
+            if buckets[position].serial == serial, buckets[position].operationPlusOne == UInt32(index + 1) {
+                return position
+            }
+            position = (position + 1) & mask
+        }
+        return nil
     }
 
     /// The bucket of an id's operation in one batch, or in the newest batch that has one.
