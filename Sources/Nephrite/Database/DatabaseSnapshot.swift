@@ -1,12 +1,7 @@
 /// One commit of a database, as readers see it: the index tables as of that commit and the mapping they point into.
 /// The database actor publishes snapshots; every read, search and checkpoint works on one.
+import CNephrite
 import StorageFormat
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// A database as of one commit. Reads on it are synchronous, never wait for writers, and never change.
 ///
@@ -74,7 +69,7 @@ public final class DatabaseSnapshot: Sendable {
         directory.find(hash: hash) { slot in
             let entry = records[Int(slot)]
             guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
-            if unsafe memcmp(payloadAddress(entry), id.baseAddress!, id.count) == 0 { return true }
+            if unsafe nephrite_equal(payloadAddress(entry), id.baseAddress!, id.count) != 0 { return true }
             suspect = slot
             return false
         }

@@ -88,7 +88,10 @@ struct FileLayout: Sendable {
         min(Int(vectors.byteCount) / stride, recordEntryCapacity, FormatLimits.slotCount)
     }
 
-    var payloadUnitCapacity: Int { Int(payload.byteCount) / FormatLimits.payloadUnitByteCount }
+    /// Units of the payload heap that can be numbered; the area may be longer than that.
+    var payloadUnitCapacity: Int {
+        min(Int(payload.byteCount) / FormatLimits.payloadUnitByteCount, FormatLimits.payloadUnitCount)
+    }
 
     var recordEntryCapacity: Int {
         Int(recordTable[0].byteCount) / FormatLimits.pageByteCount * FormatLimits.recordsPerPage

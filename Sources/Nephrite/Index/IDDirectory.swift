@@ -40,8 +40,8 @@ struct IDDirectory: Sendable {
     /// Whether all buckets are in one table, as a checkpoint needs them.
     var isSettled: Bool { previous == nil }
 
-    /// Whether one more id would bring the load above 75 %.
-    var isFull: Bool { (count + 1) * 4 > bucketCount * 3 }
+    /// Whether the load is above 75 %.
+    private var isFull: Bool { count * 4 > bucketCount * 3 }
 
     /// Whether as many buckets are in use as there are records; pages from disk that say otherwise are not used.
     var isPlausible: Bool {
@@ -100,15 +100,18 @@ struct IDDirectory: Sendable {
 
     // MARK: Changing
 
-    /// Adds a slot for a hash that it is not there for yet; grows first when the table is full and may grow.
+    /// Adds a slot for a hash that it is not there for yet; grows when that makes the table too full and it may grow.
+    ///
+    /// The slot is active already. Buckets are moved only after it has its own, or one that an earlier record of the slot
+    /// left behind in the smaller table would be taken for it.
     mutating func insert(
         hash: UInt64, slot: UInt32, epoch: UInt64, mayGrow: Bool, records: RecordTable
     ) {
-        if previous != nil { move(Self.bucketsMovedPerInsert, epoch: epoch, records: records) }
-        if isFull, mayGrow { grow(epoch: epoch, records: records) }
         precondition(count + 1 < bucketCount, "staging let an insert through that the directory has no room for")
         place(DirectoryBucket(slotPlusOne: slot + 1, fragment: UInt32(truncatingIfNeeded: hash >> 32)), epoch: epoch)
         count += 1
+        if previous != nil { move(Self.bucketsMovedPerInsert, epoch: epoch, records: records) }
+        if isFull, mayGrow { grow(epoch: epoch, records: records) }
     }
 
     /// Points the bucket of an id from the slot it had to the slot it has now.

@@ -1,0 +1,250 @@
+import StorageFormat
+import StorageIO
+import StorageSimulation
+import Testing
+
+@testable import Nephrite
+
+/// Areas made of pieces, against a byte-by-byte translation.
+@Suite struct FileLayoutTests {
+    private static let unit = FormatLimits.extentUnitByteCount
+
+    @Test("A range of an area is translated piece by piece, in order", arguments: 0..<4 as Range<UInt64>)
+    func parts(_ seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var map = AreaMap()
+        var offsets: [UInt64] = []
+        var file: UInt64 = 100
+        for _ in 0..<12 {
+            let length = UInt64(1 + random.next(below: 60))
+            file += UInt64(random.next(below: 50))
+            map.append(fileOffset: file, byteCount: length)
+            offsets += (file..<file + length)
+            file += length
+        }
+        #expect(map.byteCount == UInt64(offsets.count))
+        for _ in 0..<500 {
+            let start = random.next(below: offsets.count)
+            let count = random.next(below: offsets.count - start + 1)
+            var found: [UInt64] = []
+            var parts = 0
+            map.forEachPart(offset: UInt64(start), byteCount: UInt64(count)) { offset, length in
+                found += (offset..<offset + length)
+                parts += 1
+            }
+            #expect(found == Array(offsets[start..<start + count]))
+            #expect(parts <= 12)
+        }
+    }
+
+    @Test("Extents of a kind form its area; index kinds are split into two regions that do not meet")
+    func kinds() {
+        var layout = FileLayout(extents: [])
+        #expect(layout.endUnit == 1 && layout.fileByteCount == UInt64(Self.unit))
+        layout.add(Extent(kind: .vectors, startUnit: 1, unitCount: 3))
+        layout.add(Extent(kind: .recordTable, startUnit: 4, unitCount: 2))
+        layout.add(Extent(kind: .vectors, startUnit: 6, unitCount: 1))
+        layout.add(Extent(kind: .recordTable, startUnit: 7, unitCount: 4))
+        layout.add(Extent(kind: .directory, startUnit: 11, unitCount: 2))
+        layout.add(Extent(kind: .pageTable, startUnit: 13, unitCount: 2))
+        layout.add(Extent(kind: .payload, startUnit: 15, unitCount: 1))
+        #expect(layout.endUnit == 16 && layout.extents.count == 7)
+        #expect(layout.vectors.byteCount == UInt64(4 * Self.unit))
+        #expect(layout.recordTable.map { $0.pieces.map { Int($0.fileOffset) / Self.unit } } == [[4, 7], [5, 9]])
+        #expect(layout.recordTable.allSatisfy { $0.byteCount == UInt64(3 * Self.unit) })
+        #expect(layout.recordEntryCapacity == 3 * 16 * 128)
+        #expect(layout.bucketCapacity == 16 * 512 && layout.pageTableCapacity == 8_192)
+        #expect(layout.payloadUnitCapacity == 2_048)
+        #expect(layout.slotCapacity(stride: 64) == 4 * 1_024 && layout.slotCapacity(stride: 8_192) == 32)
+        #expect(FileLayout(extents: layout.extents).extents == layout.extents)
+    }
+}
+
+/// Growth from nothing to the format's limits, in the smallest steps that need any.
+@Suite struct GrowthPlanTests {
+    /// A database that always asks for one more than fits.
+    private struct Growth {
+        let stride: Int
+        var layout = FileLayout(extents: [])
+        var buckets = IDDirectory.minimumBucketCount
+
+        /// Grows until `limit` bytes of vectors, or a format limit; whether the limit was reached.
+        mutating func run(untilVectorBytes limit: UInt64, growsPayload: Bool) -> Bool {
+            while layout.vectors.byteCount < limit {
+                let slots = layout.slotCapacity(stride: stride) + 1
+                if slots > FormatLimits.slotCount { return true }
+                while slots * 4 > buckets * 3 { buckets *= 2 }
+                var units = layout.payloadUnitCapacity
+                if growsPayload, units < FormatLimits.payloadUnitCount { units += 1 }
+                let demand = GrowthPlan.Demand(slots: slots, payloadUnits: units, buckets: buckets)
+                guard let extents = GrowthPlan.extents(for: demand, layout: layout, stride: stride) else {
+                    return false
+                }
+                check(extents, demand)
+            }
+            return true
+        }
+
+        mutating func check(_ extents: [Extent], _ demand: GrowthPlan.Demand) {
+            #expect(!extents.isEmpty)
+            for extent in extents {
+                // Each begins where everything before it ends.
+                #expect(extent.startUnit == layout.endUnit && extent.unitCount > 0)
+                #expect(!extent.kind.isShadowed || extent.unitCount % 2 == 0)
+                layout.add(extent)
+            }
+            #expect(layout.slotCapacity(stride: stride) >= demand.slots)
+            // A heap beyond 128 GiB would have units that 32 bits cannot number.
+            #expect((demand.payloadUnits...FormatLimits.payloadUnitCount).contains(layout.payloadUnitCapacity))
+            #expect(layout.bucketCapacity >= demand.buckets)
+            let pages = layout.recordEntryCapacity / 128 + layout.bucketCapacity / 512
+            #expect(layout.pageTableCapacity >= pages)
+        }
+    }
+
+    @Test(
+        "Up to 1 TiB of vectors in the smallest steps, the extents fit the header",
+        arguments: [64, 512, 1_536, 16_384, 262_144],
+        [false, true])
+    func toOneTebibyte(_ stride: Int, _ growsPayload: Bool) {
+        var growth = Growth(stride: stride)
+        let isDone = growth.run(untilVectorBytes: 1 << 40, growsPayload: growsPayload)
+        #expect(isDone, "no more extents fit the header at \(growth.layout.vectors.byteCount) bytes of vectors")
+        #expect(growth.layout.extents.count <= FormatLimits.extentCount)
+    }
+
+    @Test("The number of extents grows with the logarithm of the size")
+    func logarithmic() {
+        var counts: [Int] = []
+        for shift in stride(from: 24 as UInt64, through: 40, by: 4) {
+            var growth = Growth(stride: 512)
+            _ = growth.run(untilVectorBytes: 1 << shift, growsPayload: false)
+            counts.append(growth.layout.extents.count)
+        }
+        let steps = zip(counts, counts.dropFirst()).map { $1 - $0 }
+        #expect(steps.allSatisfy { $0 <= 45 }, "extents for each factor of 16: \(steps)")
+    }
+
+    @Test("What fits already needs nothing; a plan depends on nothing but its input")
+    func nothingToDo() throws {
+        var growth = Growth(stride: 512)
+        _ = growth.run(untilVectorBytes: 1 << 20, growsPayload: true)
+        let layout = growth.layout
+        let fitting = GrowthPlan.Demand(
+            slots: layout.slotCapacity(stride: 512), payloadUnits: layout.payloadUnitCapacity,
+            buckets: layout.bucketCapacity)
+        #expect(GrowthPlan.extents(for: fitting, layout: layout, stride: 512) == [])
+    }
+
+    @Test("A demand much larger than a quarter is met at once")
+    func largeDemand() throws {
+        let demand = GrowthPlan.Demand(slots: 1_000_000, payloadUnits: 3_000_000, buckets: 1 << 21)
+        let extents = try #require(
+            GrowthPlan.extents(for: demand, layout: FileLayout(extents: []), stride: 512))
+        let layout = FileLayout(extents: extents)
+        #expect(extents.count == 5)
+        #expect(layout.slotCapacity(stride: 512) >= 1_000_000 && layout.payloadUnitCapacity >= 3_000_000)
+        #expect(layout.bucketCapacity >= 1 << 21)
+    }
+
+    @Test("Beyond the format's limits there is no plan")
+    func limits() {
+        let empty = FileLayout(extents: [])
+        let slots = FormatLimits.slotCount
+        let units = FormatLimits.payloadUnitCount
+        func plan(_ slots: Int, _ units: Int, _ layout: FileLayout = empty) -> [Extent]? {
+            GrowthPlan.extents(for: .init(slots: slots, payloadUnits: units, buckets: 512), layout: layout, stride: 64)
+        }
+        #expect(plan(slots, 1) != nil && plan(slots + 1, 1) == nil)
+        #expect(plan(1, units) != nil && plan(1, units + 1) == nil)
+        // Units are numbered with 32 bits: 2^31 slots of 262,144 bytes do not fit.
+        #expect(
+            GrowthPlan.extents(for: .init(slots: slots, payloadUnits: 1, buckets: 512), layout: empty, stride: 262_144)
+                == nil)
+        var full = FileLayout(extents: [])
+        for index in 0..<UInt32(FormatLimits.extentCount) {
+            full.add(Extent(kind: .payload, startUnit: 1 + index, unitCount: 1))
+        }
+        #expect(plan(1, 1, full) == nil)
+    }
+}
+
+/// Gathered writes, against the bytes written one by one.
+@Suite struct AreaWriterTests {
+    private static let unit = FormatLimits.extentUnitByteCount
+
+    @Test(
+        "Runs, gaps, padding and piece boundaries: the file holds what was added where it belongs",
+        arguments: 0..<6 as Range<UInt64>)
+    func model(_ seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let fileSystem = MemoryFileSystem(name: "area")
+        try fileSystem.openRoot(createIfMissing: true)
+        let file = try fileSystem.open(StoragePath("f"), .createNew)
+        // Pieces of one unit each, in the file in another order than in the area.
+        let order = [5, 2, 7, 1, 4].map { $0 * Self.unit }
+        try file.allocate(offset: 0, length: UInt64(8 * Self.unit))
+        var area = AreaMap()
+        for offset in order { area.append(fileOffset: UInt64(offset), byteCount: UInt64(Self.unit)) }
+        let source = (0..<3_000).map { UInt8(truncatingIfNeeded: $0 * 7 + Int(seed)) }
+        var expected = [UInt8](repeating: 0, count: 8 * Self.unit)
+        var written = 0
+        try unsafe source.withUnsafeBytesTyped { (source) throws(FileSystemError) in
+            var writer = AreaWriter(file: file, area: area)
+            var position = 0
+            for _ in 0..<2_500 {
+                // Mostly one behind the other, sometimes elsewhere; now and then a longer one across a boundary.
+                if random.chance(0.02) { position = random.next(below: 5 * Self.unit) }
+                let count = 1 + random.next(below: random.chance(0.05) ? 3_000 : 90)
+                let padded = (count + 31) / 32 * 32
+                if position + padded > 5 * Self.unit { position = 0 }
+                let from = random.next(below: 3_000 - count + 1)
+                let bytes = unsafe UnsafeRawBufferPointer(rebasing: source[from..<from + count])
+                try unsafe writer.add(bytes, at: UInt64(position), paddedByteCount: padded)
+                for index in 0..<padded {
+                    let place = order[(position + index) / Self.unit] + (position + index) % Self.unit
+                    expected[place] = unsafe index < count ? bytes[index] : 0
+                }
+                position += padded
+                written += padded
+            }
+            try writer.flush()
+            try writer.flush()
+            #expect(writer.writtenByteCount == UInt64(written))
+        }
+        let found = try file.readBytes(count: 8 * Self.unit, at: 0)
+        #expect(
+            found.elementsEqual(expected), "the first difference is at \(zip(found, expected).firstDifference ?? -1)")
+    }
+
+    @Test("Bytes that lie side by side in memory and in the area are one buffer of one call")
+    func oneCall() throws {
+        let inner = MemoryFileSystem(name: "area")
+        let fileSystem = HookedFileSystem(inner)
+        try fileSystem.openRoot(createIfMissing: true)
+        let file = try fileSystem.open(StoragePath("f"), .createNew)
+        try file.allocate(offset: 0, length: UInt64(2 * Self.unit))
+        let calls = Tally()
+        fileSystem.set { (call, _) throws(FileSystemError) in if call == .write { calls.add() } }
+        var area = AreaMap()
+        area.append(fileOffset: 0, byteCount: UInt64(Self.unit))
+        area.append(fileOffset: UInt64(Self.unit), byteCount: UInt64(Self.unit))
+        let source = [UInt8](repeating: 1, count: 2 * Self.unit)
+        try unsafe source.withUnsafeBytesTyped { (source) throws(FileSystemError) in
+            var writer = AreaWriter(file: file, area: area)
+            for index in 0..<1_024 {
+                let bytes = unsafe UnsafeRawBufferPointer(rebasing: source[index * 64..<index * 64 + 64])
+                try unsafe writer.add(bytes, at: UInt64(index * 64), paddedByteCount: 64)
+            }
+            try writer.flush()
+            #expect(calls.value == 1)
+            try unsafe writer.add(source, at: 0, paddedByteCount: source.count)
+            try writer.flush()
+            #expect(calls.value == 3, "one call for each piece")
+        }
+    }
+}
+
+extension Zip2Sequence where Sequence1 == [UInt8], Sequence2 == [UInt8] {
+    fileprivate var firstDifference: Int? { enumerated().first { $1.0 != $1.1 }?.offset }
+}
