@@ -4,7 +4,7 @@ import Testing
 
 @testable import NephriteCLI
 
-@Suite(.timeLimit(.minutes(10))) struct CommandLineTests {
+@Suite(.timeLimit(.minutes(20))) struct CommandLineTests {
     private let directory: TemporaryDirectory
     private let store: String
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import NephriteCLI
 
-@Suite(.timeLimit(.minutes(10))) struct DamageTests {
+@Suite(.timeLimit(.minutes(20))) struct DamageTests {
     private let directory: TemporaryDirectory
     private let store: String
     private static let dataFile = "points/vectors.jvdb"

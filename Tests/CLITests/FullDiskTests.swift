@@ -43,7 +43,7 @@ private final class SmallDisk {
     }
 }
 
-@Suite(.enabled(if: SmallDisk.isAvailable), .timeLimit(.minutes(10))) struct FullDiskTests {
+@Suite(.enabled(if: SmallDisk.isAvailable), .timeLimit(.minutes(20))) struct FullDiskTests {
     private let directory: TemporaryDirectory
     private let disk: SmallDisk
     private var store: String { disk.path + "/store" }

@@ -10,7 +10,7 @@ import Testing
 
 @testable import NephriteCLI
 
-@Suite(.timeLimit(.minutes(30))) struct KillTests {
+@Suite(.timeLimit(.minutes(20))) struct KillTests {
     private static let writerCount = 4
     private static let isLong = ProcessInfo.processInfo.environment["NEPHRITE_LONG"] == "1"
 

@@ -109,7 +109,7 @@ func failing(_ store: VectorStore, _ record: VectorRecord) async throws {
     // example end
 }
 
-@Suite(.timeLimit(.minutes(10))) struct ReadmeExampleTests {
+@Suite(.timeLimit(.minutes(20))) struct ReadmeExampleTests {
     private let directory = FileManager.default.temporaryDirectory
         .appendingPathComponent("nephrite-example-\(UUID().uuidString)").path
     private static let root = (0..<3).reduce(URL(fileURLWithPath: #filePath)) { url, _ in

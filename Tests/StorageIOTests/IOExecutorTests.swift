@@ -5,7 +5,7 @@ import Testing
 
 @testable import StorageIO
 
-@Suite(.tags(.concurrency), .timeLimit(.minutes(10))) struct IOExecutorTests {
+@Suite(.tags(.concurrency), .timeLimit(.minutes(20))) struct IOExecutorTests {
     /// Lets a fixed number of threads meet.
     private final class Barrier: Sendable {
         private let semaphores: [DispatchSemaphore]

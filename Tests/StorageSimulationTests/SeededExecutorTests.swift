@@ -30,7 +30,7 @@ private final class Gate: Sendable {
     }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct SeededExecutorTests {
+@Suite(.timeLimit(.minutes(20))) struct SeededExecutorTests {
     /// Five tasks that meet in an actor; the order in which they did.
     private func interleaving(seed: UInt64) throws -> [Int] {
         try SeededExecutor(seed: seed).run {

@@ -3,7 +3,7 @@ import StorageIO
 import StorageSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct VirtualClockTests {
+@Suite(.timeLimit(.minutes(20))) struct VirtualClockTests {
     let executor = SeededExecutor(seed: 11)
 
     @Test func `sleepers wake in the order of their deadlines, at exactly that time`() throws {

@@ -2,7 +2,7 @@ import Nephrite
 import Testing
 
 /// Batches: all of them or none, in both forms, by both paths (B5–B10).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct BatchTests {
     @Test("Records and columns store the same", arguments: Setting.all)
     func forms(_ setting: Setting) async throws {

@@ -2,7 +2,7 @@ import Nephrite
 import Testing
 
 /// Searching gives exactly what comparing every vector in double precision gives (I13).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct ExactSearchTests {
     private static func score(_ metric: DistanceMetric, _ left: [Float], _ right: [Float]) -> Double {
         func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }

@@ -2,7 +2,7 @@ import Nephrite
 import Testing
 
 /// Ids are bytes: equal only if all bytes are, whatever Swift thinks of the text (A16, A17, A24).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct IDTests {
     /// Texts that Swift's `==` takes for equal and whose bytes differ.
     static let composed = "caf\u{E9}"

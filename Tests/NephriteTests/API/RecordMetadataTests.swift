@@ -3,7 +3,7 @@ import Nephrite
 import Testing
 
 /// Metadata goes in and comes out as the same values, through storage and through JSON (B13).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct RecordMetadataTests {
     static let samples: [Metadata] = [
         [:],

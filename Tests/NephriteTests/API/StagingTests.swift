@@ -4,7 +4,7 @@ import Testing
 
 /// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
 /// applied for as long as a test needs.
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct StagingTests {
     /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it
     /// stays in the queue.
@@ -103,7 +103,7 @@ struct StagingTests {
         }
     }
 
-    @Test("A writer that meets a transaction over two databases waits for it and goes on", .timeLimit(.minutes(10)))
+    @Test("A writer that meets a transaction over two databases waits for it and goes on", .timeLimit(.minutes(20)))
     func writerBehindTransaction() async throws {
         // Nobody told the writer that the transaction it waited for had been applied: it waited for ever.
         try await withGate { store, a, b, gate in

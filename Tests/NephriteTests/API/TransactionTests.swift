@@ -2,7 +2,7 @@ import Nephrite
 import Testing
 
 /// Transactions: snapshot isolation, first committer wins, all or nothing (D1–D7).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct TransactionTests {
     private func withDatabases(
         _ backing: Setting.Backing = .memory, _ body: (VectorStore, VectorDatabase, VectorDatabase) async throws -> Void

@@ -2,7 +2,7 @@
 import Nephrite
 import Testing
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(20)))
 struct ChurnStressTests {
     private static let databaseCount = 300
     private static let writerCount = 24
@@ -24,7 +24,7 @@ struct ChurnStressTests {
         directory.configuration.logSegmentByteCount = 256 << 10
         directory.configuration.logByteLimit = 128 << 10
         let names = (0..<Self.databaseCount).map { "d\($0)" }
-        let rounds = (backing == .memory ? 60 : 25) * stressFactor
+        let rounds = (backing == .memory ? 60 : 25) * stressFactor / sanitizerDivisor
         var expected: [String: [String: VectorRecord]] = [:]
         try await directory.open { store in
             try await create(names, in: store)

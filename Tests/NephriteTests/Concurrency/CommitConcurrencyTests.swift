@@ -9,7 +9,7 @@ private final class Acknowledged: Sendable {
 }
 
 /// Commits of many tasks: grouped, ordered, cancelled, held up, and finished at shutdown (C5, C6, C8).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(20)))
 struct CommitConcurrencyTests {
     /// Runs `body` with a store whose log syncs stop at a gate; the gate is opened in the end.
     private func withGate(

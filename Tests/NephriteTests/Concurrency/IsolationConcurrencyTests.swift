@@ -3,7 +3,7 @@ import StorageIO
 import Testing
 
 /// What readers and transactions see while others write: one commit, whole, and always the same (promises 2 and 3).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(20)))
 struct IsolationConcurrencyTests {
     private static func account(_ index: Int, _ amount: Float) -> VectorRecord {
         VectorRecord(id: "account-\(index)", vector: [amount, -amount, Float(index)])
@@ -55,7 +55,7 @@ struct IsolationConcurrencyTests {
         directory.configuration.logByteLimit = 16 << 10
         directory.configuration.logSegmentByteCount = 64 << 10
         let expected = Float(Self.accounts * 2 * 1_000)
-        let rounds = (backing == .memory ? 40 : 12) * stressFactor
+        let rounds = (backing == .memory ? 40 : 12) * stressFactor / sanitizerDivisor
         try await directory.open { store in
             let a = try await store.createDatabase("a", options: Self.options)
             let b = try await store.createDatabase("b", options: Self.options)
@@ -166,7 +166,7 @@ struct IsolationConcurrencyTests {
         let directory = TestStore(backing)
         directory.configuration.logByteLimit = 64 << 10
         directory.configuration.logSegmentByteCount = 128 << 10
-        let rounds = (backing == .memory ? 40 : 12) * stressFactor
+        let rounds = (backing == .memory ? 40 : 12) * stressFactor / sanitizerDivisor
         try await directory.open { store in
             let database = try await store.createDatabase("a", options: Stamp.options)
             try await database.upsert((0..<200).map { Stamp(writer: 0, number: $0, count: 0).record })

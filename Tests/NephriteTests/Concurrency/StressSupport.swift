@@ -128,3 +128,6 @@ extension Error {
 
 /// Long campaigns are asked for by `NEPHRITE_LONG=1`; otherwise the suites take seconds.
 let stressFactor = ProcessInfo.processInfo.environment["NEPHRITE_LONG"] == "1" ? 20 : 1
+
+/// Under the thread sanitizer, where everything takes many times as long, `.ci/run` sets `NEPHRITE_SANITIZED=1`.
+let sanitizerDivisor = ProcessInfo.processInfo.environment["NEPHRITE_SANITIZED"] == "1" ? 5 : 1

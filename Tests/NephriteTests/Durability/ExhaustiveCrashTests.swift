@@ -15,7 +15,7 @@ enum Campaign {
     static let seed = ProcessInfo.processInfo.environment["NEPHRITE_SEED"].flatMap { UInt64($0) }
 }
 
-@Suite(.timeLimit(.minutes(60)))
+@Suite(.timeLimit(.minutes(20)))
 struct ExhaustiveCrashTests {
     static let baseDisk = Result { try Workload.baseDisk() }
 

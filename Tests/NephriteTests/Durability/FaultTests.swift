@@ -5,7 +5,7 @@ import StorageIO
 import StorageSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(600)))
+@Suite(.timeLimit(.minutes(20)))
 struct FaultTests {
     enum Kind: String, CaseIterable, Sendable {
         case inputOutput, noSpace, noSpaceForever, interrupted, short, partial, syncLosesSome, syncKeepsAll

@@ -6,7 +6,7 @@ import StorageIO
 import StorageSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(600)))
+@Suite(.timeLimit(.minutes(20)))
 struct RandomCrashTests {
     static let baseDisk = Result {
         let disk = SimulatedFileSystem()

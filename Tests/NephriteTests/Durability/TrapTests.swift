@@ -5,7 +5,7 @@ import StorageIO
 import StorageSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct TrapTests {
     /// A disk with one database `a` and durable records `r1`…`rN`, as a crash right after the last acknowledgement left
     /// it: the log holds them all.

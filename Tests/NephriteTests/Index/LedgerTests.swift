@@ -118,7 +118,7 @@ import Testing
 }
 
 /// The queue in front of the log.
-@Suite(.timeLimit(.minutes(1))) struct CommitQueueTests {
+@Suite(.timeLimit(.minutes(20))) struct CommitQueueTests {
     private static func commit(bodyByteCount: Int = 100) -> StagedCommit {
         let log = LogBuffer(capacity: 64)
         _ = log.appendRecord(.resize, database: 1, bodyLength: bodyByteCount)

@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    @Test("Every set stays within its error bound and within its row, at every dimension", .timeLimit(.minutes(10)))
+    @Test("Every set stays within its error bound and within its row, at every dimension", .timeLimit(.minutes(20)))
     func accuracy() {
         var values = SeededValues(seed: 5)
         let query = values.floats(Self.dimensionMax)
@@ -69,7 +69,7 @@ import Testing
     }
 
     /// One row scored alone, and the same row in each place among others, has the same bits.
-    @Test("A score does not depend on the row's neighbours or place", .timeLimit(.minutes(10)))
+    @Test("A score does not depend on the row's neighbours or place", .timeLimit(.minutes(20)))
     func bitIdentity() {
         let rowCount = 7
         let stride = 1104

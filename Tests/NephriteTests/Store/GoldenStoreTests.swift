@@ -8,7 +8,7 @@ import Testing
 ///
 /// `NEPHRITE_WRITE_GOLDEN=<new directory> swift test --filter GoldenStoreTests` writes one; commit it under the next
 /// version's name. What is committed is never written again.
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct GoldenStoreTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Golden")

@@ -3,7 +3,7 @@ import Nephrite
 import Testing
 
 /// Which databases there are: creating, listing, dropping, by name (A2, A13, A14, H7, H8).
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct StoreCatalogueTests {
     @Test("Options and identity are there again after reopening", arguments: Setting.Backing.allCases)
     func persisted(_ backing: Setting.Backing) async throws {

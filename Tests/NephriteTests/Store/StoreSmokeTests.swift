@@ -2,7 +2,7 @@ import Foundation
 import Nephrite
 import Testing
 
-@Suite(.timeLimit(.minutes(10)))
+@Suite(.timeLimit(.minutes(20)))
 struct StoreSmokeTests {
     static func temporaryPath() -> String {
         FileManager.default.temporaryDirectory.appendingPathComponent("nephrite-\(UUID().uuidString)").path

@@ -4,7 +4,7 @@ import StorageIO
 import StorageSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct SegmentRotationTests {
+@Suite(.timeLimit(.minutes(20))) struct SegmentRotationTests {
     /// The story: a new segment's header says where the records of the one before it end. Records that no one waits for,
     /// sync markers and checkpoint records, are written without a sync; when such a record was the last one of a full
     /// segment, the next segment's header was on disk and the record it knew of was not. A loss of power at that moment
