@@ -1,6 +1,7 @@
 /// The task that checkpoints: woken when the log has grown past its limit and at intervals, it brings dirty databases up
 /// to date and deletes the log segments that no database needs any more.
 import StorageIO
+import Synchronization
 
 struct Checkpointer: Sendable {
     let context: StoreContext
@@ -48,24 +49,30 @@ struct Checkpointer: Sendable {
 
     /// Deletes segments that nothing needs, oldest first.
     func deleteSegments() async {
-        guard context.log.queue.failure == nil else { return }
-        let segments = context.log.retention.takeDeletable()
-        guard !segments.isEmpty else { return }
         let log = context.log
-        await context.io.run {
-            do throws(FileSystemError) {
-                // One after the other: a crash must not leave an older segment beside the gap of a newer one.
-                for segment in segments {
+        guard log.queue.failure == nil, log.retention.sealedCount > 0 else { return }
+        await context.io.run { log.deletion.withLock { _ in Self.deleteSegments(of: log) } }
+    }
+
+    /// One after the other, and none before those that are older: an older segment beside the gap of a newer one would be
+    /// taken for a log with a hole.
+    private static func deleteSegments(of log: WriteAheadLog) {
+        var segments = log.retention.takeDeletable()[...]
+        guard !segments.isEmpty else { return }
+        do throws(FileSystemError) {
+            while let segment = segments.first {
+                do throws(FileSystemError) {
                     try log.fileSystem.unlink(SegmentWriter.path(segment.sequence))
-                    try log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
-                }
-            } catch {
-                // The segments stay until the store is opened next.
-                if error.call == .synchronizeDirectory { log.fence(StoreError(error)) }
-                return
+                } catch  where error.isNotFound {}
+                segments.removeFirst()
+                try log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
             }
-            log.replenishReserve()
+        } catch {
+            if error.call == .synchronizeDirectory { log.fence(StoreError(error)) }
+            log.retention.putBack(segments)
+            return
         }
+        log.replenishReserve()
     }
 
     /// At shutdown: everything dirty, twice where the log would otherwise be needed for a lost header.

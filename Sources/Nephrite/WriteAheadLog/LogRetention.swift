@@ -94,6 +94,11 @@ final class LogRetention: Sendable {
         }
     }
 
+    /// Takes back segments that could not be deleted; they are the oldest again.
+    func putBack(_ segments: ArraySlice<SealedSegment>) {
+        state.withLock { $0.sealed.insert(contentsOf: segments, at: 0) }
+    }
+
     /// The databases whose second checkpoint would let the oldest sealed segment go.
     var databasesHoldingBack: [UInt32] {
         state.withLock { state in

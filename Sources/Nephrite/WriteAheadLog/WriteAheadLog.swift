@@ -27,6 +27,8 @@ final class WriteAheadLog: Sendable {
     private let published: Atomic<UInt64>
     /// Held while a group's snapshots are made visible, so that a transaction sees all of a commit or none of it.
     let publication = Mutex<Void>(())
+    /// Held while segments are deleted, which several checkpoints may ask for at once.
+    let deletion = Mutex<Void>(())
 
     init(
         nextLSN: UInt64, fileSystem: any FileSystem, storeUUID: StorageUUID, configuration: StoreConfiguration,

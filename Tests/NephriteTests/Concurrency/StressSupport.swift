@@ -5,6 +5,10 @@ import Nephrite
 import StorageIO
 import Testing
 
+/// The suites that use real threads, one test after the other: each has the cores to itself, so that what waits for
+/// its turn does not wait for other tests too.
+@Suite(.serialized, .timeLimit(.minutes(20))) struct ConcurrencyTests {}
+
 /// A value that a writer wrote: which id it is of, and the how-manieth it is.
 struct Stamp: Hashable, Sendable {
     static let dimension = 40
