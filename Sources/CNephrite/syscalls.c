@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,11 @@ int nephrite_sync_data(int descriptor) { return full_sync(descriptor); }
 
 int nephrite_sync(int descriptor) { return full_sync(descriptor); }
 
+int nephrite_start_writeback(int descriptor, int64_t offset, int64_t length) {
+    (void)descriptor, (void)offset, (void)length;
+    return 0;
+}
+
 uint64_t nephrite_thread_id(void) {
     uint64_t identifier = 0;
     pthread_threadid_np(NULL, &identifier);
@@ -66,9 +72,23 @@ int nephrite_sync_data(int descriptor) { return fdatasync(descriptor) == 0 ? 0 :
 
 int nephrite_sync(int descriptor) { return fsync(descriptor) == 0 ? 0 : -errno; }
 
+int nephrite_start_writeback(int descriptor, int64_t offset, int64_t length) {
+    if (sync_file_range(descriptor, offset, length, SYNC_FILE_RANGE_WRITE) == 0) return 0;
+    // File systems that cannot, and sandboxes that forbid it: the sync that follows does it all.
+    return errno == ENOSYS || errno == EINVAL || errno == ESPIPE || errno == EPERM ? 0 : -errno;
+}
+
 uint64_t nephrite_thread_id(void) { return (uint64_t)syscall(SYS_gettid); }
 #endif
 
 int nephrite_lock(int descriptor, int exclusive) {
     return flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 ? 0 : -errno;
+}
+
+void nephrite_discard(void *memory, size_t byte_count) {
+#ifdef __APPLE__
+    (void)madvise(memory, byte_count, MADV_FREE);
+#else
+    (void)madvise(memory, byte_count, MADV_DONTNEED);
+#endif
 }

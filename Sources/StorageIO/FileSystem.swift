@@ -87,6 +87,10 @@ public protocol StorageFile: AnyObject, Sendable {
     /// Makes the contents and the size durable (fdatasync; F_FULLFSYNC on Darwin).
     func synchronizeData() throws(FileSystemError)
 
+    /// Has the disk begin to write a range, and waits for nothing (sync_file_range). A hint: what makes it durable is
+    /// ``synchronizeData()``. An error means what a failed sync means, for it may be reported only once.
+    func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError)
+
     /// Makes contents and all attributes durable (fsync; F_FULLFSYNC on Darwin).
     func synchronize() throws(FileSystemError)
 
@@ -157,6 +161,9 @@ public struct StoragePath: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension StorageFile {
+    /// Does nothing, for files without a disk.
+    public func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError) {}
+
     /// Reads exactly `buffer.count` bytes, going on after short reads and interruptions.
     ///
     /// - Returns: how many bytes there were before the end of the file.

@@ -25,7 +25,7 @@ public struct StoreConfiguration: Sendable {
     /// Batches whose vectors take at least this many bytes go to the data file first and only by reference to the log.
     ///
     /// Above it a vector is written once; below it twice, but with one sync instead of two.
-    public var bulkByteThreshold = 1 << 20
+    public var bulkByteThreshold = 1 << 18
     /// Address space reserved per mapped area of an open database, in bytes.
     public var addressSpaceReservation = 4 << 30
     /// Whether a root on a network file system is accepted, where locks and mappings may not keep their promises.

@@ -3,6 +3,9 @@
 import StorageFormat
 
 enum GrowthPlan {
+    /// Up to this size an area doubles: each growth costs a commit of its own.
+    private static let doubledByteCount = 32 << 20
+
     /// What must fit after growing.
     struct Demand: Sendable {
         var slots: Int
@@ -12,8 +15,8 @@ enum GrowthPlan {
 
     /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
     ///
-    /// Areas grow by a quarter of their size, or to the demand if that is more, so that the number of extents stays
-    /// logarithmic; index regions are allocated twice so that a checkpoint never needs new space.
+    /// Areas double until they grow by 32 MiB at a time, then grow by a quarter of their size, or to the demand if that
+    /// is more, so that the number of extents stays logarithmic; index regions are allocated twice so that a checkpoint never needs new space.
     static func extents(for demand: Demand, layout: FileLayout, stride: Int) -> [Extent]? {
         var planned: [Extent] = []
         var next = layout.endUnit
@@ -69,7 +72,7 @@ enum GrowthPlan {
 
     private static func grown(from current: Int, to wanted: Int) -> Int {
         let unit = FormatLimits.extentUnitByteCount
-        let missing = max(wanted - current, current / 4)
+        let missing = max(wanted - current, min(current, doubledByteCount), current / 4)
         return (missing + unit - 1) / unit * unit
     }
 }

@@ -175,7 +175,7 @@ struct IDDirectory: Sendable {
         movedCount = 0
         hasStaleBuckets = false
         bucketCount *= 2
-        pages = PagedTable(pageCount: bucketCount / FormatLimits.bucketsPerPage, epoch: epoch)
+        pages = PagedTable(pageCount: bucketCount / FormatLimits.bucketsPerPage, epoch: epoch, pool: pages.pool)
     }
 
     /// Moves the next buckets of the smaller table whose slots are still live.

@@ -5,40 +5,60 @@ import StorageFormat
 // SAFETY: a page is written only by the database actor and only while `isKnownUniquelyReferenced` says that no snapshot
 // shares it (PagedTable.mutablePage); from the moment a second reference exists it is immutable.
 @safe final class IndexPage: @unchecked Sendable {
-    static let byteCount = FormatLimits.pageByteCount
+    static let byteCount = PagePool.pageByteCount
 
-    let bytes: UnsafeMutableRawPointer
-    /// The checkpoint epoch of the last change; a checkpoint writes the pages whose epoch its region has not seen.
-    var epoch: UInt64
-    /// For record pages: how many entries are active, so that a scan can skip looking at each.
-    var activeCount = 0
+    private let pool: PagePool
+    private let place: PagePool.Place
+
+    var bytes: UnsafeMutableRawPointer { @inline(__always) get { unsafe place.bytes } }
 
     /// A page of zeros.
-    init(epoch: UInt64) {
-        unsafe bytes = UnsafeMutableRawPointer.allocate(byteCount: Self.byteCount, alignment: 64)
-        unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
+    init(epoch: UInt64, pool: PagePool) {
+        self.pool = pool
+        unsafe place = pool.take()
+        unsafe place.bytes.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
         self.epoch = epoch
+        activeCount = 0
     }
 
     /// A copy of another page.
     init(copying other: IndexPage) {
-        unsafe bytes = UnsafeMutableRawPointer.allocate(byteCount: Self.byteCount, alignment: 64)
-        unsafe bytes.copyMemory(from: other.bytes, byteCount: Self.byteCount)
+        pool = other.pool
+        unsafe place = pool.take()
+        unsafe place.bytes.copyMemory(from: other.bytes, byteCount: Self.byteCount)
         epoch = other.epoch
         activeCount = other.activeCount
     }
 
-    /// A page read from disk.
-    init(bytes source: UnsafeRawBufferPointer, epoch: UInt64, isRecords: Bool) {
-        unsafe bytes = UnsafeMutableRawPointer.allocate(byteCount: Self.byteCount, alignment: 64)
-        unsafe bytes.copyMemory(from: source.baseAddress!, byteCount: Self.byteCount)
+    /// A page that was read from disk into the pool's memory.
+    init(reading place: PagePool.Place, epoch: UInt64, isRecords: Bool, pool: PagePool) {
+        self.pool = pool
+        unsafe self.place = unsafe place
         self.epoch = epoch
-        guard isRecords else { return }
-        for index in 0..<FormatLimits.recordsPerPage
-        where unsafe bytes.load(fromByteOffset: index * 32, as: RecordEntry.self).isActive {
-            activeCount += 1
+        var active = 0
+        if isRecords {
+            for index in 0..<FormatLimits.recordsPerPage
+            where unsafe place.bytes.load(fromByteOffset: index * 32, as: RecordEntry.self).isActive {
+                active += 1
+            }
         }
+        activeCount = active
     }
 
-    deinit { unsafe bytes.deallocate() }
+    deinit { unsafe pool.giveBack(place) }
+
+    // Not stored properties: those of a class are checked for overlapping accesses, and a commit would pay for that
+    // with each record.
+
+    /// The checkpoint epoch of the last change; a checkpoint writes the pages whose epoch its region has not seen.
+    var epoch: UInt64 {
+        @inline(__always) get { unsafe place.note.load(as: UInt64.self) }
+        @inline(__always) set { unsafe place.note.storeBytes(of: newValue, as: UInt64.self) }
+    }
+
+    /// For record pages: how many entries are active, so that a scan can skip looking at each.
+    var activeCount: Int {
+        @inline(__always) get { unsafe place.note.load(fromByteOffset: 8, as: Int.self) }
+        @inline(__always) set { unsafe place.note.storeBytes(of: newValue, toByteOffset: 8, as: Int.self) }
+    }
 }

@@ -6,13 +6,15 @@ struct PagedTable: Sendable {
 
     private var root: ChunkList
     private(set) var pageCount: Int
+    let pool: PagePool
 
     /// A table of `pageCount` pages of zeros that share one page until they are written.
-    init(pageCount: Int = 0, epoch: UInt64) {
+    init(pageCount: Int = 0, epoch: UInt64, pool: PagePool = PagePool()) {
+        self.pool = pool
         root = ChunkList()
         self.pageCount = 0
         guard pageCount > 0 else { return }
-        let zero = IndexPage(epoch: epoch)
+        let zero = IndexPage(epoch: epoch, pool: pool)
         let fullChunk = PageChunk(repeating: zero, count: Self.pagesPerChunk)
         for _ in 0..<(pageCount / Self.pagesPerChunk) { root.append(fullChunk) }
         let rest = pageCount % Self.pagesPerChunk
@@ -24,14 +26,13 @@ struct PagedTable: Sendable {
     @inline(__always)
     func address(ofPage index: Int) -> UnsafeRawPointer {
         assert(index >= 0 && index < pageCount)
-        return unsafe UnsafeRawPointer(
-            root.addresses[index &>> Self.chunkShift][index & (Self.pagesPerChunk &- 1)])
+        return unsafe root.address(chunk: index &>> Self.chunkShift, page: index & (Self.pagesPerChunk &- 1))
     }
 
     /// The page object, for checkpoints and scans.
     func page(_ index: Int) -> IndexPage {
         precondition(index >= 0 && index < pageCount, "page index outside the table")
-        return root.chunks[index >> Self.chunkShift].pages[index & (Self.pagesPerChunk - 1)]
+        return root.page(chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1))
     }
 
     /// A page that may be written: copied first if a snapshot shares it, and marked as changed in `epoch`.
@@ -44,6 +45,9 @@ struct PagedTable: Sendable {
         return page
     }
 
+    /// Appends a page of zeros.
+    mutating func appendZeros(epoch: UInt64) { append(IndexPage(epoch: epoch, pool: pool)) }
+
     /// Appends a page that was read from disk or is new.
     mutating func append(_ page: IndexPage) {
         if !isKnownUniquelyReferenced(&root) { root = ChunkList(copying: root) }
@@ -54,101 +58,143 @@ struct PagedTable: Sendable {
 
 // SAFETY: like IndexPage: changed only while uniquely referenced by the one table that the database actor owns.
 @safe private final class ChunkList: @unchecked Sendable {
-    fileprivate var chunks: ContiguousArray<PageChunk>
-    /// The chunks' address arrays, so that a read follows plain pointers without reference counting.
-    fileprivate var addresses: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutableRawPointer>>
-    private var capacity: Int
+    /// Plain memory rather than arrays here and in ``PageChunk``: see ``IndexPage`` on what properties cost.
+    fileprivate let state: UnsafeMutablePointer<State>
+
+    @unsafe fileprivate struct State {
+        var chunks: UnsafeMutablePointer<PageChunk>
+        /// The chunks' address arrays, so that a read follows plain pointers without reference counting.
+        var addresses: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutableRawPointer>>
+        var count: Int
+        var capacity: Int
+
+        init(capacity: Int) {
+            unsafe self.capacity = capacity
+            unsafe count = 0
+            unsafe chunks = .allocate(capacity: capacity)
+            unsafe addresses = .allocate(capacity: capacity)
+        }
+    }
 
     init() {
-        chunks = []
-        capacity = 4
-        unsafe addresses = .allocate(capacity: 4)
+        unsafe state = .allocate(capacity: 1)
+        unsafe state.initialize(to: State(capacity: 4))
     }
 
     init(copying other: ChunkList) {
-        chunks = other.chunks
-        capacity = other.capacity
-        unsafe addresses = .allocate(capacity: other.capacity)
-        unsafe addresses.update(from: other.addresses, count: other.chunks.count)
+        unsafe state = .allocate(capacity: 1)
+        unsafe state.initialize(to: State(capacity: other.state.pointee.capacity))
+        let count = unsafe other.state.pointee.count
+        unsafe state.pointee.count = count
+        unsafe state.pointee.chunks.initialize(from: other.state.pointee.chunks, count: count)
+        unsafe state.pointee.addresses.update(from: other.state.pointee.addresses, count: count)
     }
 
-    deinit { unsafe addresses.deallocate() }
+    deinit {
+        unsafe state.pointee.chunks.deinitialize(count: state.pointee.count)
+        unsafe state.pointee.chunks.deallocate()
+        unsafe state.pointee.addresses.deallocate()
+        unsafe state.deallocate()
+    }
+
+    @inline(__always)
+    func address(chunk: Int, page: Int) -> UnsafeRawPointer {
+        unsafe UnsafeRawPointer(state.pointee.addresses[chunk][page])
+    }
+
+    func page(chunk: Int, page: Int) -> IndexPage { unsafe state.pointee.chunks[chunk].pages[page] }
 
     func append(_ chunk: PageChunk) {
-        if chunks.count == capacity { grow() }
-        unsafe addresses[chunks.count] = chunk.addresses
-        chunks.append(chunk)
+        if unsafe state.pointee.count == state.pointee.capacity { grow() }
+        let count = unsafe state.pointee.count
+        unsafe state.pointee.addresses[count] = chunk.addresses
+        unsafe (state.pointee.chunks + count).initialize(to: chunk)
+        unsafe state.pointee.count = count + 1
     }
 
     func append(_ page: IndexPage, at index: Int) {
         let chunkIndex = index >> PagedTable.chunkShift
-        if chunkIndex == chunks.count { append(PageChunk()) }
+        if unsafe chunkIndex == state.pointee.count { append(PageChunk()) }
         makeUnique(chunk: chunkIndex)
-        chunks[chunkIndex].append(page)
+        unsafe state.pointee.chunks[chunkIndex].append(page)
     }
 
     @inline(__always)
     func mutablePage(chunk: Int, page: Int) -> IndexPage {
         makeUnique(chunk: chunk)
-        return chunks[chunk].mutablePage(page)
+        return unsafe state.pointee.chunks[chunk].mutablePage(page)
     }
 
     @inline(__always)
     private func makeUnique(chunk index: Int) {
-        if !isKnownUniquelyReferenced(&chunks[index]) {
-            let copy = PageChunk(copying: chunks[index])
-            unsafe addresses[index] = copy.addresses
-            chunks[index] = copy
+        if unsafe !isKnownUniquelyReferenced(&state.pointee.chunks[index]) {
+            let copy = unsafe PageChunk(copying: state.pointee.chunks[index])
+            unsafe state.pointee.addresses[index] = copy.addresses
+            unsafe state.pointee.chunks[index] = copy
         }
     }
 
     private func grow() {
-        let larger = UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutableRawPointer>>.allocate(
-            capacity: capacity * 2)
-        unsafe larger.update(from: addresses, count: chunks.count)
-        unsafe addresses.deallocate()
-        unsafe addresses = larger
-        capacity *= 2
+        var larger = unsafe State(capacity: state.pointee.capacity * 2)
+        let count = unsafe state.pointee.count
+        unsafe larger.chunks.moveInitialize(from: state.pointee.chunks, count: count)
+        unsafe larger.addresses.update(from: state.pointee.addresses, count: count)
+        unsafe larger.count = count
+        unsafe state.pointee.chunks.deallocate()
+        unsafe state.pointee.addresses.deallocate()
+        unsafe state.pointee = larger
     }
 }
 
 // SAFETY: like IndexPage.
 @safe private final class PageChunk: @unchecked Sendable {
-    fileprivate var pages: ContiguousArray<IndexPage>
+    fileprivate let pages: UnsafeMutablePointer<IndexPage>
     fileprivate let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    /// One number in memory of its own, like the pages.
+    private let count: UnsafeMutablePointer<Int>
 
     init() {
-        pages = []
-        pages.reserveCapacity(PagedTable.pagesPerChunk)
+        unsafe pages = .allocate(capacity: PagedTable.pagesPerChunk)
         unsafe addresses = .allocate(capacity: PagedTable.pagesPerChunk)
+        unsafe count = .allocate(capacity: 1)
+        unsafe count.initialize(to: 0)
     }
 
-    init(repeating page: IndexPage, count: Int) {
-        pages = ContiguousArray(repeating: page, count: count)
-        unsafe addresses = .allocate(capacity: PagedTable.pagesPerChunk)
-        for index in 0..<count { unsafe addresses[index] = page.bytes }
+    convenience init(repeating page: IndexPage, count: Int) {
+        self.init()
+        for _ in 0..<count { append(page) }
     }
 
-    init(copying other: PageChunk) {
-        pages = other.pages
-        unsafe addresses = .allocate(capacity: PagedTable.pagesPerChunk)
-        unsafe addresses.update(from: other.addresses, count: other.pages.count)
+    convenience init(copying other: PageChunk) {
+        self.init()
+        let count = unsafe other.count.pointee
+        unsafe pages.initialize(from: other.pages, count: count)
+        unsafe addresses.update(from: other.addresses, count: count)
+        unsafe self.count.pointee = count
     }
 
-    deinit { unsafe addresses.deallocate() }
+    deinit {
+        unsafe pages.deinitialize(count: count.pointee)
+        unsafe pages.deallocate()
+        unsafe addresses.deallocate()
+        unsafe count.deallocate()
+    }
 
     func append(_ page: IndexPage) {
-        unsafe addresses[pages.count] = page.bytes
-        pages.append(page)
+        let index = unsafe count.pointee
+        precondition(index < PagedTable.pagesPerChunk, "a chunk is full")
+        unsafe addresses[index] = page.bytes
+        unsafe (pages + index).initialize(to: page)
+        unsafe count.pointee = index + 1
     }
 
     @inline(__always)
     func mutablePage(_ index: Int) -> IndexPage {
-        if !isKnownUniquelyReferenced(&pages[index]) {
-            let copy = IndexPage(copying: pages[index])
+        if unsafe !isKnownUniquelyReferenced(&pages[index]) {
+            let copy = unsafe IndexPage(copying: pages[index])
             unsafe addresses[index] = copy.bytes
-            pages[index] = copy
+            unsafe pages[index] = copy
         }
-        return pages[index]
+        return unsafe pages[index]
     }
 }

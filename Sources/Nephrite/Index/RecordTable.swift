@@ -33,7 +33,7 @@ struct RecordTable: Sendable {
     /// - Returns: the entry that was there.
     @inline(__always)
     mutating func set(_ entry: RecordEntry, at slot: Int, epoch: UInt64) -> RecordEntry {
-        while slot / Self.entriesPerPage >= pages.pageCount { pages.append(IndexPage(epoch: epoch)) }
+        while slot / Self.entriesPerPage >= pages.pageCount { pages.appendZeros(epoch: epoch) }
         let page = pages.mutablePage(slot / Self.entriesPerPage, epoch: epoch)
         let offset = (slot % Self.entriesPerPage) * 32
         let old = unsafe page.bytes.load(fromByteOffset: offset, as: RecordEntry.self)

@@ -182,21 +182,21 @@ struct DatabaseLoader {
             throw damaged("The index is larger than its region.")
         }
         guard count > 0 else { return table }
-        let scratch = AlignedBuffer(byteCount: min(1 << 20, count * IndexPage.byteCount), alignment: 4_096)
         var index = 0
         try area.forEachPart(offset: 0, byteCount: UInt64(count * IndexPage.byteCount)) {
             (offset, length) throws(StoreError) in
             var done: UInt64 = 0
             while done < length {
                 let part = Int(min(length - done, 1 << 20))
-                let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<part])
+                let run = unsafe table.pool.takeRun(part / IndexPage.byteCount)
+                let buffer = unsafe UnsafeMutableRawBufferPointer(start: run.start, count: part)
                 let read = try io { () throws(FileSystemError) in
                     try unsafe file.readFully(into: buffer, at: offset + done)
                 }
                 guard read == part else { throw damaged("The file ends before its index does.") }
-                for position in stride(from: 0, to: part, by: IndexPage.byteCount) {
+                for position in unsafe 0..<run.count {
                     let bytes = unsafe UnsafeRawBufferPointer(
-                        rebasing: buffer[position..<position + IndexPage.byteCount])
+                        start: run[position].bytes, count: IndexPage.byteCount)
                     let seed = salt.seed(kind, position: UInt64(index))
                     guard
                         unsafe CRC32C.checksum(bytes, continuing: seed)
@@ -204,10 +204,12 @@ struct DatabaseLoader {
                     else {
                         throw damaged(
                             "Index page \(index) (\(kind)) does not match its checksum.",
-                            offset: offset + done + UInt64(position))
+                            offset: offset + done + UInt64(position * IndexPage.byteCount))
                     }
                     unsafe table.append(
-                        IndexPage(bytes: bytes, epoch: LoadedDatabase.epoch, isRecords: kind == .recordPage))
+                        IndexPage(
+                            reading: run[position], epoch: LoadedDatabase.epoch, isRecords: kind == .recordPage,
+                            pool: table.pool))
                     index += 1
                 }
                 done += UInt64(part)

@@ -5,6 +5,9 @@ import StorageIO
 import Synchronization
 
 struct LogTask {
+    /// Groups of at least this size are handed to the disk before they are waited for.
+    private static let writebackByteCount = 64 << 10
+
     let log: WriteAheadLog
     var segment: SegmentWriter
     /// The last commit that a sync marker or a later record declares to be on disk.
@@ -93,16 +96,22 @@ struct LogTask {
     private mutating func commit(_ commits: [StagedCommit], byteCount: Int) async -> Failure? {
         do {
             if let failure = try write(commits, byteCount: byteCount) { return failure }
-            if commits.contains(where: \.isDurable) {
-                try segment.file.synchronizeData()
-                log.metrics.syncs.add(1)
-                log.noteSynced(segment.lastLSN)
+            let isDurable = commits.contains(where: \.isDurable)
+            // The disk works on the log while vectors go to their slots, which nothing reaches before the commit is
+            // applied.
+            if isDurable, byteCount >= Self.writebackByteCount {
+                try segment.file.startWriteback(offset: segment.position - UInt64(byteCount), length: UInt64(byteCount))
             }
             for commit in commits {
                 for part in commit.parts where part.batch.bulk == nil {
                     try part.dataFile.place(
                         part.batch, layout: part.layout, vectorByteCount: part.file.identity.vectorByteCount)
                 }
+            }
+            if isDurable {
+                try segment.file.synchronizeData()
+                log.metrics.syncs.add(1)
+                log.noteSynced(segment.lastLSN)
             }
         } catch {
             return .fatal(commits, StoreError(error))
@@ -284,7 +293,7 @@ struct LogTask {
             do {
                 unsafe segment.seal(
                     note.mutableBytes(0..<note.count), lsn: segment.lastLSN, syncedUpTo: log.syncedLSN)
-                try unsafe segment.write([note.bytes], byteCount: note.count)
+                try unsafe segment.write([note.bytes], byteCount: note.count, isSynced: false)
                 markedLSN = log.syncedLSN
             } catch  where error.isOutOfSpace {
                 try segment.rollBack(to: mark, byteCount: note.count)

@@ -74,8 +74,12 @@ struct SegmentWriter: Sendable {
     }
 
     /// Writes sealed records at the end.
-    mutating func write(_ buffers: [UnsafeRawBufferPointer], byteCount: Int) throws(FileSystemError) {
-        if byteCount < Self.smallGroupByteCount { try zeroAhead(of: position + UInt64(byteCount)) }
+    ///
+    /// - Parameter isSynced: whether a sync of these very records follows; zeros are written ahead for such only.
+    mutating func write(
+        _ buffers: [UnsafeRawBufferPointer], byteCount: Int, isSynced: Bool = true
+    ) throws(FileSystemError) {
+        if isSynced, byteCount < Self.smallGroupByteCount { try zeroAhead(of: position + UInt64(byteCount)) }
         try unsafe file.writeFully(buffers, at: position)
         position += UInt64(byteCount)
     }

@@ -71,6 +71,15 @@ final class POSIXFile: StorageFile {
         }
     }
 
+    func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError) {
+        do throws(Errno) {
+            guard let start = Int64(exactly: offset), let length = Int64(exactly: length) else { return }
+            try Self.check(opened().use { nephrite_start_writeback($0, start, length) })
+        } catch {
+            throw failure(error, .synchronizeData)
+        }
+    }
+
     func synchronize() throws(FileSystemError) {
         do throws(Errno) {
             try Self.check(opened().use { nephrite_sync($0) })

@@ -1,0 +1,80 @@
+/// Memory for index pages: a table takes pages from its pool and pages that are let go of come back to it, so that a
+/// commit, which copies pages and drops their older versions, does not go through the allocator for each.
+import CNephrite
+import StorageFormat
+import Synchronization
+
+// SAFETY: slabs are only added, by the one who holds the mutex, and freed with the pool, which every page of it retains.
+final class PagePool: @unchecked Sendable {
+    static let pageByteCount = FormatLimits.pageByteCount
+    /// What a page notes about itself, beside its bytes: epoch and active count.
+    static let noteByteCount = 16
+    /// Pages of a slab, unless a longer run is asked for: 1 MiB.
+    private static let slabPageCount = 256
+    /// Free pages kept as they are; the memory of more goes back to the system until they are used again.
+    private static let keptPageCount = 2_048
+
+    /// The memory of one page.
+    // SAFETY: addresses; whoever holds the page decides who may write there.
+    @unsafe struct Place: @unchecked Sendable {
+        let bytes: UnsafeMutableRawPointer
+        let note: UnsafeMutableRawPointer
+    }
+
+    @safe private struct State {
+        var free: [Place] = unsafe []
+        var slabs: [UnsafeMutableRawPointer] = unsafe []
+    }
+
+    private let state = Mutex(State())
+
+    deinit {
+        state.withLock { state in
+            for unsafe slab in unsafe state.slabs { unsafe slab.deallocate() }
+        }
+    }
+
+    /// A page whose contents are undefined.
+    func take() -> Place {
+        unsafe state.withLock { state in
+            if let place = unsafe state.free.popLast() { return unsafe place }
+            let run = unsafe Self.makeRun(Self.slabPageCount, &state)
+            for index in (1..<Self.slabPageCount).reversed() { unsafe state.free.append(run[index]) }
+            return unsafe run[0]
+        }
+    }
+
+    /// Pages one behind the other in memory, to be read into at once.
+    func takeRun(_ count: Int) -> Run { unsafe state.withLock { unsafe Self.makeRun(count, &$0) } }
+
+    /// Takes a page back that nobody refers to any more.
+    func giveBack(_ place: Place) {
+        state.withLock { state in
+            if unsafe state.free.count >= Self.keptPageCount {
+                unsafe nephrite_discard(place.bytes, Self.pageByteCount)
+            }
+            unsafe state.free.append(place)
+        }
+    }
+
+    /// Pages one behind the other, with their notes behind all of them.
+    // SAFETY: as Place.
+    @unsafe struct Run: @unchecked Sendable {
+        let start: UnsafeMutableRawPointer
+        let count: Int
+
+        subscript(index: Int) -> Place {
+            unsafe precondition(index >= 0 && index < count, "a page outside its run")
+            return unsafe Place(
+                bytes: start + index * PagePool.pageByteCount,
+                note: start + count * PagePool.pageByteCount + index * PagePool.noteByteCount)
+        }
+    }
+
+    private static func makeRun(_ count: Int, _ state: inout State) -> Run {
+        let start = UnsafeMutableRawPointer.allocate(
+            byteCount: count * (pageByteCount + noteByteCount), alignment: pageByteCount)
+        unsafe state.slabs.append(start)
+        return unsafe Run(start: start, count: count)
+    }
+}
