@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #if defined(__APPLE__)
@@ -80,6 +81,12 @@ int nephrite_start_writeback(int descriptor, int64_t offset, int64_t length) {
 
 uint64_t nephrite_thread_id(void) { return (uint64_t)syscall(SYS_gettid); }
 #endif
+
+int64_t nephrite_available_bytes(int descriptor) {
+    struct statvfs status;
+    if (fstatvfs(descriptor, &status) != 0) return -errno;
+    return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
+}
 
 int nephrite_lock(int descriptor, int exclusive) {
     return flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 ? 0 : -errno;

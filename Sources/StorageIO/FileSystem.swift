@@ -37,6 +37,14 @@ public protocol FileSystem: Sendable {
 
     /// Reserves address space that files are mapped into; nothing is readable before it is mapped.
     func reserveAddressSpace(byteCount: Int) throws(FileSystemError) -> any AddressSpace
+
+    /// How many bytes are free for files now, nil if that is not known; a hint, for others write, too.
+    var availableByteCount: UInt64? { get }
+}
+
+extension FileSystem {
+    /// Not known.
+    public var availableByteCount: UInt64? { nil }
 }
 
 /// How a file is opened.

@@ -16,6 +16,8 @@ int nephrite_sync_data(int descriptor);
 int nephrite_start_writeback(int descriptor, int64_t offset, int64_t length);
 /// fsync(2) on Linux, F_FULLFSYNC on Darwin. 0 or -errno.
 int nephrite_sync(int descriptor);
+/// Bytes free for unprivileged processes on the file system of a descriptor (fstatvfs(3)), or -errno.
+int64_t nephrite_available_bytes(int descriptor);
 /// flock(2) LOCK_NB, exclusive or shared. 0 or -errno.
 int nephrite_lock(int descriptor, int exclusive);
 /// madvise(2): the memory's contents are lost and its pages go back to the system until it is used again. Whole pages.

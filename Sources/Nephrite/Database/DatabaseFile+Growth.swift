@@ -60,10 +60,31 @@ extension DatabaseFile {
                 && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
     }
 
+    /// Grows by no more than an eighth of the space there is, unless more is needed: what an allocation that fails has
+    /// taken stays taken, and on a disk that is nearly full it would starve the log.
     private func grow(to demand: GrowthPlan.Demand) async throws {
-        guard let extents = GrowthPlan.extents(for: demand, layout: layout, stride: identity.stride) else {
+        let available = dataFile.fileSystem.availableByteCount ?? .max
+        let extents = try plan(demand, allowance: Int(available / 8))
+        do {
+            try await grow(by: extents)
+        } catch let error as StoreError where error.code == .diskFull {
+            let fewer = try plan(demand, allowance: 0)
+            if fewer == extents { throw error }
+            try await grow(by: fewer)
+        }
+    }
+
+    private func plan(_ demand: GrowthPlan.Demand, allowance: Int) throws(StoreError) -> [Extent] {
+        guard
+            let extents = GrowthPlan.extents(
+                for: demand, layout: layout, stride: identity.stride, allowance: allowance)
+        else {
             throw StoreError.limit("The database has reached the largest size of its format.", database: identity.name)
         }
+        return extents
+    }
+
+    private func grow(by extents: [Extent]) async throws {
         if extents.isEmpty { return }
         var grown = layout
         for extent in extents { grown.add(extent) }

@@ -16,10 +16,18 @@ enum GrowthPlan {
     /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
     ///
     /// Areas double until they grow by 32 MiB at a time, then grow by a quarter of their size, or to the demand if that
-    /// is more, so that the number of extents stays logarithmic; index regions are allocated twice so that a checkpoint never needs new space.
-    static func extents(for demand: Demand, layout: FileLayout, stride: Int) -> [Extent]? {
+    /// is more, so that the number of extents stays logarithmic; index regions are allocated twice so that a checkpoint
+    /// never needs new space.
+    ///
+    /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less.
+    static func extents(
+        for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
+    ) -> [Extent]? {
         var planned: [Extent] = []
         var next = layout.endUnit
+        func grown(from current: Int, to wanted: Int) -> Int {
+            rounded(max(wanted - current, min(max(min(current, doubledByteCount), current / 4), allowance)))
+        }
         func add(_ kind: Extent.Kind, units: Int) -> Bool {
             guard units > 0 else { return true }
             guard units < Int(UInt32.max) - Int(next) else { return false }
@@ -70,9 +78,8 @@ enum GrowthPlan {
         return layout.extents.count + planned.count <= FormatLimits.extentCount ? planned : nil
     }
 
-    private static func grown(from current: Int, to wanted: Int) -> Int {
+    private static func rounded(_ byteCount: Int) -> Int {
         let unit = FormatLimits.extentUnitByteCount
-        let missing = max(wanted - current, min(current, doubledByteCount), current / 4)
-        return (missing + unit - 1) / unit * unit
+        return (byteCount + unit - 1) / unit * unit
     }
 }

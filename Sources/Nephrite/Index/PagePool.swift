@@ -29,9 +29,8 @@ final class PagePool: @unchecked Sendable {
     private let state = Mutex(State())
 
     deinit {
-        state.withLock { state in
-            for unsafe slab in unsafe state.slabs { unsafe slab.deallocate() }
-        }
+        let slabs = unsafe state.withLock { state in unsafe state.slabs }
+        for index in unsafe slabs.indices { unsafe slabs[index].deallocate() }
     }
 
     /// A page whose contents are undefined.

@@ -46,6 +46,8 @@ final class MemoryBudget: Sendable {
     /// The bytes that are paid for.
     var usedByteCount: Int { used.withLock { $0 } }
 
+    var availableByteCount: UInt64? { capacity == .max ? nil : UInt64(max(0, capacity - usedByteCount)) }
+
     func take(byteCount: Int) -> Bool {
         used.withLock { used in
             guard byteCount <= capacity - used else { return false }

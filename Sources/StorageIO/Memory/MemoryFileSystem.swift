@@ -39,6 +39,9 @@ public final class MemoryFileSystem: FileSystem {
     /// The bytes that files hold, in blocks of 4 KiB, with those that are unlinked but open.
     public var usedByteCount: Int { budget.usedByteCount }
 
+    /// What the capacity leaves; nil without one.
+    public var availableByteCount: UInt64? { budget.availableByteCount }
+
     /// Opens the root directory.
     public func openRoot(createIfMissing: Bool) throws(FileSystemError) {
         let isOpen = state.withLock { state in

@@ -173,6 +173,13 @@ public final class POSIXFileSystem: FileSystem {
         return MountKind(of: root)
     }
 
+    /// What the root's file system has left for processes without privileges.
+    public var availableByteCount: UInt64? {
+        guard let root = root.withLock({ $0 }) else { return nil }
+        let count = root.use { nephrite_available_bytes($0) }
+        return count < 0 ? nil : UInt64(count)
+    }
+
     private func failure(_ error: Errno, _ call: SystemCall, _ path: StoragePath = .root) -> FileSystemError {
         FileSystemError(
             code: error.code, call: call, path: path == .root ? rootDescription : path.description)

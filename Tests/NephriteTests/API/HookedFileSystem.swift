@@ -30,6 +30,8 @@ final class HookedFileSystem: FileSystem {
 
     var rootDescription: String { inner.rootDescription }
 
+    var availableByteCount: UInt64? { inner.availableByteCount }
+
     func openRoot(createIfMissing: Bool) throws(FileSystemError) {
         try ask(.openRoot, .root)
         try inner.openRoot(createIfMissing: createIfMissing)

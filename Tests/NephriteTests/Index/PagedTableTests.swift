@@ -28,7 +28,7 @@ import Testing
             switch random.next(below: 20) {
             case 0 where model.count < 1_500:
                 for _ in 0..<random.next(below: 40) {
-                    table.append(IndexPage(epoch: 1))
+                    table.appendZeros(epoch: 1)
                     model.append(0)
                 }
             case 1: snapshots.append((table, model))
@@ -98,12 +98,12 @@ import Testing
     func appendBehindSnapshot(_ count: Int) {
         var table = PagedTable(epoch: 1)
         for index in 0..<count {
-            table.append(IndexPage(epoch: 1))
+            table.appendZeros(epoch: 1)
             Self.write(UInt64(index + 1), index, &table)
         }
         let snapshot = table
         for index in count..<count + 200 {
-            table.append(IndexPage(epoch: 1))
+            table.appendZeros(epoch: 1)
             Self.write(UInt64(index + 1), index, &table)
         }
         #expect(Self.words(snapshot) == (0..<count).map { UInt64($0 + 1) })

@@ -70,9 +70,10 @@ import Testing
         var table = RecordTable(epoch: 1)
         for slot in 0..<300 { _ = table.set(Self.entry(slot, slot % 3 == 0 ? .deleted : .active), at: slot, epoch: 1) }
         var pages = PagedTable(epoch: 1)
+        let run = unsafe pages.pool.takeRun(table.pages.pageCount)
         for index in 0..<table.pages.pageCount {
-            let source = unsafe UnsafeRawBufferPointer(start: table.pages.address(ofPage: index), count: 4_096)
-            pages.append(unsafe IndexPage(bytes: source, epoch: 1, isRecords: true))
+            unsafe run[index].bytes.copyMemory(from: table.pages.address(ofPage: index), byteCount: 4_096)
+            pages.append(unsafe IndexPage(reading: run[index], epoch: 1, isRecords: true, pool: pages.pool))
         }
         let loaded = RecordTable(pages: pages, slotCount: 300)
         #expect(Self.active(loaded) == Self.active(table))
