@@ -111,6 +111,12 @@ public protocol StorageFile: AnyObject, Sendable {
     /// mapped range may not go beyond the file's size. What is written to the file is seen in the mapping.
     func map(offset: UInt64, length: Int, into space: any AddressSpace, at position: Int) throws(FileSystemError)
 
+    /// Maps like ``map(offset:length:into:at:)``, but to memory that may be written: what is written there stays there. What
+    /// is written to the file afterwards may or may not be seen.
+    func mapPrivately(
+        offset: UInt64, length: Int, into space: any AddressSpace, at position: Int
+    ) throws(FileSystemError)
+
     /// Closes the descriptor; mappings stay. Idempotent.
     func close() throws(FileSystemError)
 }
@@ -121,6 +127,11 @@ public protocol AddressSpace: AnyObject, Sendable {
     var baseAddress: UnsafeRawPointer { get }
     /// The number of bytes reserved.
     var byteCount: Int { get }
+
+    /// Makes a range readable and writable memory that belongs to no file and is all zeros, whatever was mapped there.
+    ///
+    /// `position` is a multiple of ``StorageGranularity/byteCount``.
+    func provideMemory(at position: Int, byteCount: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer
 }
 
 /// A held lock.
@@ -171,6 +182,13 @@ public struct StoragePath: Sendable, Hashable, CustomStringConvertible {
 extension StorageFile {
     /// Does nothing, for files without a disk.
     public func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError) {}
+    /// Copies the range: for files that no kernel maps.
+    public func mapPrivately(
+        offset: UInt64, length: Int, into space: any AddressSpace, at position: Int
+    ) throws(FileSystemError) {
+        let memory = try unsafe space.provideMemory(at: position, byteCount: length)
+        _ = try unsafe readFully(into: memory, at: offset)
+    }
 
     /// Reads exactly `buffer.count` bytes, going on after short reads and interruptions.
     ///

@@ -17,6 +17,10 @@ import Testing
         try NephriteProcess.run(arguments, in: directory)
     }
 
+    private func nephrite(_ arguments: [String]) throws -> NephriteProcess.Result {
+        try NephriteProcess.run(arguments, in: directory)
+    }
+
     private func create(_ name: String = "points", dimension: Int = 2, metric: String = "euclidean") throws {
         let result = try nephrite(
             "create", "--store", store, name, "--dimension", String(dimension), "--metric", metric)
@@ -54,6 +58,23 @@ import Testing
         #expect(try nephrite("stats", "--store", store, "points", "--json").output.contains("\"recordCount\":2"))
         #expect(try nephrite("drop", "--store", store, "points").exitCode == 0)
         #expect(try nephrite("list", "--store", store).output.isEmpty)
+    }
+
+    @Test("With --read-only every reading command answers and no byte of the store changes")
+    func readOnly() throws {
+        try importThree()
+        let files = try FileManager.default.subpathsOfDirectory(atPath: store).sorted()
+        let catalogue = try Data(contentsOf: URL(fileURLWithPath: store + "/CATALOG"))
+        let common = ["--store", store, "--read-only"]
+        #expect(try nephrite(["count", "points"] + common).output == "3\n")
+        #expect(try nephrite(["get", "points", "a", "--json"] + common).lines.count == 1)
+        #expect(try nephrite(["search", "points", "--like", "a", "-k", "2", "--json"] + common).lines.count == 1)
+        #expect(try nephrite(["list"] + common).output == "points  2  euclidean  durable\n")
+        #expect(try nephrite(["stats", "points"] + common).exitCode == 0)
+        #expect(try nephrite(["check"] + common).exitCode == 0)
+        #expect(try nephrite(["drop", "points"] + common).exitCode == 64)
+        #expect(try FileManager.default.subpathsOfDirectory(atPath: store).sorted() == files)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: store + "/CATALOG")) == catalogue)
     }
 
     @Test("search answers one line a query, from each kind of query")

@@ -12,7 +12,7 @@ extension Tag {
 
 /// The implementations that must behave alike.
 enum FileSystemKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
-    case posix, memory
+    case posix, memory, overlay
 
     var testDescription: String { rawValue }
 }
@@ -26,6 +26,13 @@ func withFileSystem(_ kind: FileSystemKind, _ body: (any FileSystem) throws -> V
             try fileSystem.openRoot(createIfMissing: true)
             try body(fileSystem)
         }
+    case .overlay:
+        let base = MemoryFileSystem(name: "base")
+        try base.openRoot(createIfMissing: true)
+        let fileSystem = OverlayFileSystem(over: base)
+        try fileSystem.openRoot(createIfMissing: false)
+        try body(fileSystem)
+        #expect(try base.list(.root).isEmpty)
     case .memory:
         let fileSystem = MemoryFileSystem(name: "test")
         try fileSystem.openRoot(createIfMissing: true)

@@ -3,6 +3,24 @@ public import StorageIO
 
 /// Settings of a store, none of which changes what is on disk.
 public struct StoreConfiguration: Sendable {
+    /// What the store is opened for.
+    public enum Access: Sendable, Hashable {
+        /// Reading and writing, by one store at a time.
+        case readWrite
+        /// Reading, by any number of stores while none has it open for writing.
+        ///
+        /// Nothing is written, so it works on a medium that cannot be: what a crash left is recovered in memory, which
+        /// takes as much of it as there are changes behind the last checkpoints. A store whose log is damaged opens
+        /// with what comes before the damage, and ``RecoveryReport/damages`` says what does not; a database that cannot
+        /// be read throws when it is used, the others serve. Writes throw ``StoreError/Code/readOnly``.
+        ///
+        /// Where there is no lock file, or no locks, nothing keeps another process from opening the store for writing
+        /// meanwhile, and then answers are undefined. A file system in a network is not refused.
+        case readOnly
+    }
+
+    /// What the store is opened for.
+    public var access = Access.readWrite
     /// Database files open at once, at most; the least recently used that nothing holds is closed first. When all are held
     /// by writes or snapshots, opening another waits for ten seconds at most, then throws `tooManyOpenFiles`.
     public var maximumOpenFiles = 100

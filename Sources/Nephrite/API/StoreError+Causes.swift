@@ -41,6 +41,12 @@ extension StoreError {
         StoreError(.closed, "The store is closed.", path: path, remedy: "Make a new VectorStore for the directory.")
     }
 
+    static func readOnly(_ path: String) -> StoreError {
+        StoreError(
+            .readOnly, "The store was opened for reading only.", path: path,
+            remedy: "Open it with access .readWrite (on the command line: without --read-only).")
+    }
+
     static func noDatabase(_ name: String) -> StoreError {
         StoreError(
             .databaseNotFound, "There is no database of that name.", database: name,

@@ -49,6 +49,8 @@ public struct StoreError: Error, Sendable, Hashable {
         public static let limitReached = Code("limitReached")
         /// The file system is read-only, or the process may not write there.
         public static let notWritable = Code("notWritable")
+        /// The store was opened for reading only.
+        public static let readOnly = Code("readOnly")
         /// The process has too many open files.
         public static let tooManyOpenFiles = Code("tooManyOpenFiles")
         /// A system call failed.

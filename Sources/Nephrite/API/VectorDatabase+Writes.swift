@@ -46,7 +46,8 @@ extension VectorDatabase {
     /// - Throws: `versionMismatch`, `outcomeUnknown`, `fenced`, …; `CancellationError`.
     @discardableResult
     public func delete(_ id: String, expectedVersion: RecordVersion? = nil) async throws -> Bool {
-        try await withFile { file in
+        try store.context.requireWritable()
+        return try await withFile { file in
             try await file.delete([id], condition: expectedVersion.map(WriteCondition.version) ?? .none).count > 0
         }
     }
@@ -115,12 +116,14 @@ extension VectorDatabase {
     /// - Throws: `outcomeUnknown`, `fenced`, …; `CancellationError`. Then none was deleted, but for `outcomeUnknown`.
     @discardableResult
     public func delete(_ ids: [String]) async throws -> Int {
+        try store.context.requireWritable()
         var seen: Set<RecordID> = []
         let unique = ids.filter { seen.insert(RecordID($0)).inserted }
         return try await withFile { file in try await file.delete(unique, condition: .none).count }
     }
 
     private func write(_ rows: RowSource, _ condition: WriteCondition) async throws -> RecordVersion {
+        try store.context.requireWritable()
         try Task.checkCancellation()
         return try await withFile { file in
             let encoder = BatchEncoder(

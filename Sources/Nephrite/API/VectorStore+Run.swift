@@ -21,7 +21,8 @@ extension VectorStore {
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
         do {
-            let fileSystem = configuration.environment.fileSystem(path)
+            let disk = configuration.environment.fileSystem(path)
+            let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
             let io = IOContext(executor: threads.io)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
@@ -72,7 +73,7 @@ extension VectorStore {
             group.addTask { await store.checkpointer.run() }
             group.addTask { await store.checkpointer.runTimer() }
             group.addTask { await scheduler.run() }
-            _ = await context.io.run { log.replenishReserve() }
+            if configuration.access == .readWrite { _ = await context.io.run { log.replenishReserve() } }
             becomeReady(store, opened.report)
             await untilCancelled()
             group.cancelAll()
@@ -133,6 +134,7 @@ extension VectorStore {
     /// Declares the shutdown clean, so that the next open need not read the log, and removes the log.
     private func seal(_ store: RunningStore, _ opened: StoreOpening.Outcome) async -> (any Error)? {
         if let failure = store.context.log.queue.failure { return failure }
+        if configuration.access == .readOnly { return nil }
         // The log holds what a damaged database is missing; it stays, and is read again at the next open.
         if await store.registry.hasDamagedDatabases { return nil }
         var catalogue = await store.registry.currentCatalogue()

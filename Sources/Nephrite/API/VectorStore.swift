@@ -136,11 +136,13 @@ public final class VectorStore: Sendable {
     // MARK: The whole store
 
     /// Brings everything acknowledged so far to disk, in relaxed databases too, and checkpoints every open database that has
-    /// changed: a crash afterwards has less to recover, and space that was freed can be used again.
+    /// changed: a crash afterwards has less to recover, and space that was freed can be used again. In a store that was opened
+    /// for reading there is nothing to do.
     ///
     /// - Throws: `diskFull`, `inputOutput`, `fenced`, `notRunning`, `closed`.
     public func checkpoint() async throws {
         let store = try running()
+        guard configuration.access == .readWrite else { return }
         try await store.context.log.queue.synchronize()
         for cell in await store.registry.openCells() {
             guard let file = cell.pin() else { continue }

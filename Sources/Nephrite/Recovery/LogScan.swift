@@ -29,6 +29,8 @@ struct LoadedSegment: @unchecked Sendable {
 struct LogScan {
     let fileSystem: any FileSystem
     let storeUUID: StorageUUID
+    /// Whether damage ends the log instead of making it unreadable: for stores that are only read.
+    var stopsAtDamage = false
 
     /// What the log holds.
     struct Outcome {
@@ -54,12 +56,20 @@ struct LogScan {
     func run(sequences: [UInt64]) throws(StoreError) -> Outcome {
         var outcome = Outcome()
         outcome.highestSequence = sequences.max() ?? 0
-        for (index, sequence) in sequences.enumerated() {
-            guard let segment = try load(sequence, isLast: index == sequences.count - 1) else {
-                outcome.obsolete.append(sequence)
+        for sequence in sequences {
+            let segment: LoadedSegment
+            do throws(StoreError) {
+                guard let loaded = try load(sequence) else {
+                    outcome.obsolete.append(sequence)
+                    continue
+                }
+                segment = loaded
+                outcome.damages += try damagedHeaderCopies(of: segment)
+            } catch  where stopsAtDamage && error.code != .newerFormat {
+                // Whether what comes before it ends the log is seen from what comes after.
+                outcome.damages.append(Damage(error))
                 continue
             }
-            outcome.damages += try damagedHeaderCopies(of: segment)
             if segment.header.replacesPrevious {
                 // A recovery copied what came after its predecessor into it.
                 let kept = segment.header.hasPrevious ? segment.header.previousSequence : 0
@@ -71,7 +81,13 @@ struct LogScan {
             outcome.segments.append(segment)
         }
         for index in outcome.segments.indices {
-            try scan(index, in: &outcome)
+            do throws(StoreError) {
+                try scan(index, in: &outcome)
+            } catch  where stopsAtDamage && error.code == .corruption {
+                outcome.damages.append(Damage(error))
+                outcome.segments.removeSubrange((index + 1)...)
+                break
+            }
         }
         return outcome
     }
@@ -80,7 +96,7 @@ struct LogScan {
 
     private func path(_ sequence: UInt64) -> String { SegmentWriter.path(sequence).description }
 
-    private func load(_ sequence: UInt64, isLast: Bool) throws(StoreError) -> LoadedSegment? {
+    private func load(_ sequence: UInt64) throws(StoreError) -> LoadedSegment? {
         do {
             let file = try fileSystem.open(SegmentWriter.path(sequence), .read)
             let size = Int(try file.size())
@@ -201,11 +217,11 @@ struct LogScan {
             chain = header.checksum
             position = next
         }
+        outcome.segments[index] = segment
         try classifyEnd(of: segment, at: position, isLast: index == outcome.segments.count - 1, outcome)
         if index == outcome.segments.count - 1 {
             outcome.tornByteCount = position - segment.acceptedEnd
         }
-        outcome.segments[index] = segment
     }
 
     /// Decides whether a segment ends where reading stopped, or whether something is missing there.

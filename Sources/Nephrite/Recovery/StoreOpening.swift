@@ -40,13 +40,16 @@ struct StoreOpening {
     private var random: any RandomSource { configuration.environment.random }
     private var now: UInt64 { configuration.environment.clock.wallNanoseconds() }
 
+    /// Whether everything is done in memory, and damage that a writer would refuse is noted instead.
+    private var isReadOnly: Bool { configuration.access == .readOnly }
+
     func open() throws(StoreError) -> Outcome {
         let lock: any StorageLock
         do {
-            try fileSystem.openRoot(createIfMissing: true)
+            try fileSystem.openRoot(createIfMissing: !isReadOnly)
             try checkMount()
             try checkOwnership()
-            lock = try fileSystem.lockRoot(exclusive: true)
+            lock = try fileSystem.lockRoot(exclusive: !isReadOnly)
         } catch let error as FileSystemError {
             throw StoreError(error)
         } catch {
@@ -94,8 +97,10 @@ struct StoreOpening {
         let isClean =
             catalogue.isCleanShutdown
             && (sequences.last.map { $0 < catalogue.nextSegmentSequence } ?? true)
-        if !isClean { try checkLogIsThere(sequences, catalogue) }
-        let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID)
+        if !isClean {
+            try tolerating(&report) { () throws(StoreError) in try checkLogIsThere(sequences, catalogue) }
+        }
+        let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID, stopsAtDamage: isReadOnly)
         var log = LogScan.Outcome()
         log.highestSequence = sequences.last ?? 0
         var recovered: [DatabaseRecovery] = []
@@ -104,7 +109,8 @@ struct StoreOpening {
         } else {
             log = try scan.run(sequences: sequences)
             report.damages += log.damages
-            try StoreReplay(opening: self, log: log).checkReach(catalogue)
+            let replay = StoreReplay(opening: self, log: log)
+            try tolerating(&report) { () throws(StoreError) in try replay.checkReach(catalogue) }
         }
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
         let segment: SegmentWriter
@@ -119,7 +125,7 @@ struct StoreOpening {
             report.logByteCount = log.segments.reduce(0) { $0 + $1.acceptedEnd }
             let replay = StoreReplay(opening: self, log: log)
             try replay.replayCatalogue(&catalogue)
-            (recovered, report.replayedCommitCount) = try replay.replayDatabases(catalogue)
+            (recovered, report.replayedCommitCount) = try replay.replayDatabases(catalogue, isReadOnly: isReadOnly)
         }
         report.orphans = try orphans(catalogue)
         catalogue.isCleanShutdown = false
@@ -127,8 +133,12 @@ struct StoreOpening {
         catalogue.nextSegmentSequence = segment.header.sequence + 1
         catalogue.generation += 1
         do {
-            try catalogueFile.write(catalogue)
-            try removeObsolete(log, catalogue: catalogue)
+            if isReadOnly {
+                for segment in log.segments { try? segment.file.close() }
+            } else {
+                try catalogueFile.write(catalogue)
+                try removeObsolete(log, catalogue: catalogue)
+            }
         } catch {
             throw StoreError(error)
         }
@@ -138,6 +148,17 @@ struct StoreOpening {
         return Outcome(
             lock: lock, catalogue: catalogue, segment: segment, nextLSN: lastLSN + 1, sealed: Array(sealed),
             recovered: recovered, report: report)
+    }
+
+    /// Makes a check that a writer must pass; a reader notes what it finds and goes on with what there is.
+    private func tolerating(
+        _ report: inout RecoveryReport, _ check: () throws(StoreError) -> Void
+    ) throws(StoreError) {
+        do throws(StoreError) {
+            try check()
+        } catch  where isReadOnly && error.code == .corruption {
+            report.damages.append(Damage(error))
+        }
     }
 
     // MARK: Catalogue
@@ -156,6 +177,11 @@ struct StoreOpening {
             let walIsEmpty = names.contains("wal") ? try fileSystem.list(SegmentWriter.directory).isEmpty : true
             guard names.allSatisfy(Self.namesBeforeCatalogue.contains), walIsEmpty else {
                 throw refusal
+            }
+            if isReadOnly {
+                throw StoreError(
+                    .notAStore, "There is no store in the directory.", path: path,
+                    remedy: "Check the path; a store that is opened for reading is not created.")
             }
             if !names.contains("wal") { try fileSystem.createDirectory(SegmentWriter.directory) }
             let catalogue = Catalogue(
@@ -231,9 +257,10 @@ struct StoreOpening {
     ) throws(FileSystemError) -> SegmentWriter {
         let sequence = max(log.highestSequence + 1, catalogue.nextSegmentSequence)
         let last = log.segments.last
-        let tail = LogTail(log: log)
+        // A store that is read writes nothing to its log, and nobody reads that again.
+        let tail = LogTail(log: isReadOnly ? LogScan.Outcome() : log)
         let needed = SegmentHeader.recordsOffset + tail.byteCount + (1 << 16)
-        var byteCount = max(configuration.logSegmentByteCount, needed)
+        var byteCount = isReadOnly ? needed : max(configuration.logSegmentByteCount, needed)
         var mayUseReserve = true
         while true {
             do {

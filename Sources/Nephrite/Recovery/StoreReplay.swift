@@ -73,7 +73,7 @@ struct StoreReplay {
 
     /// Replays every database in the log; returns what retention must know, and how many commits were replayed.
     func replayDatabases(
-        _ catalogue: Catalogue
+        _ catalogue: Catalogue, isReadOnly: Bool
     ) throws(StoreError) -> ([DatabaseRecovery], Int) {
         var commits: [UInt32: [CommitLocation]] = [:]
         for commit in log.commits {
@@ -105,9 +105,17 @@ struct StoreReplay {
             let old = loaded.checkpointLSN
             guard log.lastLSN >= old else {
                 // The log itself has lost commits: others' too, perhaps.
-                throw .corruption(
+                let loss = StoreError.corruption(
                     "The log ends at commit \(log.lastLSN), but the database holds commit \(old).",
                     database: entry.name)
+                guard isReadOnly else { throw loss }
+                // What the file holds is whole, and newer than anything that the log could add.
+                if loaded.otherGenerationIsLost {
+                    recovered.append(
+                        DatabaseRecovery(
+                            database: entry.number, oldCheckpointLSN: old, lastWriteLSN: last, failure: loss))
+                }
+                continue
             }
             guard last > old || loaded.otherGenerationIsLost else { continue }
             do throws(StoreError) {

@@ -44,6 +44,11 @@ final class StoreContext: Sendable {
         }
     }
 
+    /// Refuses to write to a store that was opened for reading.
+    func requireWritable() throws(StoreError) {
+        if configuration.access == .readOnly { throw .readOnly(path) }
+    }
+
     /// Stops all writing after a failure that leaves the disk's state unknown (O8).
     func fence(_ error: StoreError) { log.fence(error) }
 }

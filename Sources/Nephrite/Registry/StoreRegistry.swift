@@ -183,6 +183,7 @@ actor StoreRegistry {
     }
 
     func create(_ name: String, options: DatabaseOptions) async throws -> DatabaseCell {
+        try context.requireWritable()
         try Self.validate(name, options)
         try Task.checkCancellation()
         try await lockCatalogue()
@@ -232,6 +233,7 @@ actor StoreRegistry {
     }
 
     func drop(_ name: String) async throws {
+        try context.requireWritable()
         try Task.checkCancellation()
         try await lockCatalogue()
         defer { unlockCatalogue() }

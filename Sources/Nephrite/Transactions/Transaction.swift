@@ -96,6 +96,7 @@ final class TransactionState: Sendable {
     }
 
     func store(_ record: VectorRecord, into database: String, condition: WriteCondition) async throws {
+        try running.context.requireWritable()
         let snapshot = try await join(database)
         // Judged now, by itself, so that the mistake is reported where it is made.
         let encoder = BatchEncoder(identity: snapshot.identity, bulkByteThreshold: .max)
@@ -119,6 +120,7 @@ final class TransactionState: Sendable {
     }
 
     func delete(_ id: String, from database: String) async throws -> Bool {
+        try running.context.requireWritable()
         let snapshot = try await join(database)
         return try state.withLock { state throws(StoreError) in
             try state.checkUnderWay()

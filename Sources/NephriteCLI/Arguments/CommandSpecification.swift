@@ -83,6 +83,9 @@ struct CommandSpecification: Sendable {
 extension OptionSpecification {
     /// The store every command works on.
     static let store = value("store", "DIR", "The directory of the store.", isRequired: true)
+    /// Reading without writing a byte.
+    static let readOnly = flag(
+        "read-only", "Change nothing, not even to recover; also opens a store whose log is damaged.")
     /// Output for machines.
     static let json = flag("json", "Print JSON, one value a line; errors too, on standard error.")
     /// The help, which every command has.

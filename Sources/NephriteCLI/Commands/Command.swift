@@ -51,7 +51,19 @@ struct CommandContext: Sendable {
     ) async throws -> Result {
         let path = arguments["store"] ?? ""
         if !isCreating { try Self.requireStore(path) }
-        return try await withVectorStore(at: path, body)
+        var configuration = StoreConfiguration()
+        if arguments.has("read-only") { configuration.access = .readOnly }
+        return try await withVectorStore(at: path, configuration: configuration) { store in
+            if configuration.access == .readOnly { warn(store.recoveryReport) }
+            return try await body(store)
+        }
+    }
+
+    /// What is missing from a store that was opened in spite of damage is said before what is there.
+    private func warn(_ report: RecoveryReport?) {
+        for damage in report?.damages ?? [] where damage.kind != "mended" {
+            console.note("Warning: \(HumanText.printable(damage.message)) What was written after it is not shown.")
+        }
     }
 
     /// Opens the store and the database the first positional argument names.

@@ -51,7 +51,7 @@ enum ListCommand: Command {
     static let specification = CommandSpecification(
         name: "list",
         summary: "List the databases of a store with their dimension, metric and durability.",
-        options: [.store, .json],
+        options: [.store, .readOnly, .json],
         examples: [
             ("nephrite list --store ./store", "One database a line"),
             ("nephrite list --store ./store --json", "The same as JSON, one object a line"),
@@ -87,7 +87,7 @@ enum CountCommand: Command {
         name: "count",
         summary: "Print how many records a database has.",
         positionals: [PositionalSpecification("NAME", "The database.")],
-        options: [.store, .json],
+        options: [.store, .readOnly, .json],
         examples: [("nephrite count --store ./store glosses", "The number alone")])
 
     static func run(_ context: CommandContext) async throws {

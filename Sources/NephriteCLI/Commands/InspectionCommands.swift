@@ -8,7 +8,7 @@ enum StatsCommand: Command {
         name: "stats",
         summary: "Print the figures of a store, or of one database.",
         positionals: [PositionalSpecification("NAME", "A database; the whole store without it.", arity: .optional)],
-        options: [.store, .json],
+        options: [.store, .readOnly, .json],
         examples: [
             ("nephrite stats --store ./store", "Log, commits, and every database"),
             ("nephrite stats --store ./store glosses --json", "One database, for scripts"),
@@ -84,9 +84,10 @@ enum CheckCommand: Command {
         summary: "Verify every checksum and reference of a store; exit code 65 when something is damaged.",
         discussion: """
             Reads every record, every index page and the log. Opening the store recovers what a crash left, as every
-            command does, and mends what is stored twice; check reports that, too, and changes nothing else.
+            command does, and mends what is stored twice; check reports that, too, and changes nothing else. With
+            --read-only it recovers in memory.
             """,
-        options: [.store, .json],
+        options: [.store, .readOnly, .json],
         examples: [
             ("nephrite check --store ./store", "Say what is damaged, if anything is"),
             ("nephrite check --store ./store --json", "The same as one JSON object"),

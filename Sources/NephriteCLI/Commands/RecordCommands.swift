@@ -11,7 +11,7 @@ enum GetCommand: Command {
             PositionalSpecification("NAME", "The database."),
             PositionalSpecification("ID", "The ids.", arity: .oneOrMore),
         ],
-        options: [.store, .json],
+        options: [.store, .readOnly, .json],
         examples: [
             ("nephrite get --store ./store glosses core.n.1", "The metadata, and the first components"),
             ("nephrite get --store ./store glosses core.n.1 --json", "Everything, for scripts"),

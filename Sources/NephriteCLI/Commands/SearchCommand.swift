@@ -20,6 +20,7 @@ enum SearchCommand: Command {
             .value("queries", "FILE", "Search for each vector of a file (.fvecs, .bvecs, .fbin, .npy, NDJSON)."),
             .value("format", "FORMAT", "The format of the file, when its name does not tell."),
             .value("k", "K", "How many records to find; 10 unless given."),
+            .readOnly,
             .json,
         ],
         exclusive: [(names: ["like", "vector", "queries"], isRequired: true)],

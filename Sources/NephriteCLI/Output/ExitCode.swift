@@ -34,7 +34,7 @@ enum ExitCode: Int32, Sendable, CaseIterable {
             self = .usage
         case .databaseNotFound:
             self = .noInput
-        case .databaseExists, .notWritable:
+        case .databaseExists, .notWritable, .readOnly:
             self = .cannotCreate
         case .diskFull, .inputOutput, .outcomeUnknown, .fenced:
             self = .inputOutput

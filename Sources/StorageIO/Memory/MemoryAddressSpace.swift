@@ -21,6 +21,10 @@ final class MemoryAddressSpace: AddressSpace, @unchecked Sendable {
     var mutableBaseAddress: UnsafeMutableRawPointer { unsafe reservation.start }
     var byteCount: Int { reservation.byteCount }
 
+    func provideMemory(at position: Int, byteCount: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer {
+        try unsafe reservation.provideMemory(at: position, byteCount: byteCount)
+    }
+
     /// Makes a range readable and writable, and returns its first address.
     func open(offset: Int, length: Int, fileSize: Int, at position: Int) throws(Errno) -> UnsafeMutableRawPointer {
         try reservation.check(

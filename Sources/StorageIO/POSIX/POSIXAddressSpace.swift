@@ -34,6 +34,20 @@
         (byteCount + pageByteCount - 1) & ~(pageByteCount - 1)
     }
 
+    /// Puts fresh memory in the place of whatever is mapped in a range.
+    func provideMemory(at position: Int, byteCount length: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer
+    {
+        func failure(_ code: Int32) -> FileSystemError { FileSystemError(code: code, call: .map, path: "memory") }
+        guard length > 0, position >= 0, position % StorageGranularity.byteCount == 0, length <= byteCount,
+            position <= byteCount - length
+        else { throw failure(EINVAL) }
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        let mapped = unsafe mmap(
+            start + position, Reservation.roundedToPages(length), PROT_READ | PROT_WRITE, flags, -1, 0)
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { throw failure(errno) }
+        return unsafe UnsafeMutableRawBufferPointer(start: mapped, count: length)
+    }
+
     /// Refuses a mapping request that is not aligned, or leaves the file or the reservation.
     ///
     /// The part of the last page behind the end of the file reads as zero, so a request may reach into it.
@@ -61,13 +75,22 @@ final class POSIXAddressSpace: AddressSpace, @unchecked Sendable {
     var baseAddress: UnsafeRawPointer { unsafe UnsafeRawPointer(reservation.start) }
     var byteCount: Int { reservation.byteCount }
 
-    /// Maps a range of a file over the reservation, shared and read-only.
-    func map(descriptor: Int32, offset: UInt64, length: Int, fileSize: UInt64, at position: Int) throws(Errno) {
+    /// Maps a range of a file over the reservation: shared and read-only, or private and writable.
+    func map(
+        descriptor: Int32, offset: UInt64, length: Int, fileSize: UInt64, at position: Int, isPrivate: Bool
+    ) throws(Errno) {
         try reservation.check(offset: offset, length: length, fileSize: fileSize, position: position)
         let address = unsafe reservation.start + position
         // MAP_FIXED swaps the pages in one step, and only inside the reservation, as was just checked.
+        let protection = isPrivate ? PROT_READ | PROT_WRITE : PROT_READ
+        // Without MAP_NORESERVE the kernel would set memory aside for a copy of the whole file.
+        let flags = MAP_FIXED | (isPrivate ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED)
         let mapped = unsafe mmap(
-            address, Reservation.roundedToPages(length), PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, off_t(offset))
+            address, Reservation.roundedToPages(length), protection, flags, descriptor, off_t(offset))
         guard unsafe mapped != MAP_FAILED else { throw Errno(code: errno) }
+    }
+
+    func provideMemory(at position: Int, byteCount: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer {
+        try unsafe reservation.provideMemory(at: position, byteCount: byteCount)
     }
 }

@@ -111,12 +111,27 @@ final class POSIXFile: StorageFile {
     }
 
     func map(offset: UInt64, length: Int, into space: any AddressSpace, at position: Int) throws(FileSystemError) {
+        try map(offset: offset, length: length, into: space, at: position, isPrivate: false)
+    }
+
+    /// The kernel copies a page when it is written first.
+    func mapPrivately(
+        offset: UInt64, length: Int, into space: any AddressSpace, at position: Int
+    ) throws(FileSystemError) {
+        try map(offset: offset, length: length, into: space, at: position, isPrivate: true)
+    }
+
+    private func map(
+        offset: UInt64, length: Int, into space: any AddressSpace, at position: Int, isPrivate: Bool
+    ) throws(FileSystemError) {
         do throws(Errno) {
             let file = try opened()
             guard let space = space as? POSIXAddressSpace else { throw Errno(code: EINVAL) }
             let fileSize = try UInt64(file.status().st_size)
             try file.use { number throws(Errno) in
-                try space.map(descriptor: number, offset: offset, length: length, fileSize: fileSize, at: position)
+                try space.map(
+                    descriptor: number, offset: offset, length: length, fileSize: fileSize, at: position,
+                    isPrivate: isPrivate)
             }
         } catch {
             throw failure(error, .map, at: offset)

@@ -34,7 +34,7 @@ final class POSIXLock: StorageLock {
             // Somebody may have replaced the file between opening and locking: then this locks nothing that counts.
             let current = root.use { POSIXFileSystem.status(of: Self.fileName, in: $0) }
             guard let current, current.isSameFile(as: status) else { continue }
-            if status.st_mode & 0o777 != POSIXFileSystem.fileMode {
+            if exclusive, status.st_mode & 0o777 != POSIXFileSystem.fileMode {
                 _ = descriptor.use { fchmod($0, POSIXFileSystem.fileMode) }
             }
             held = Mutex(descriptor)

@@ -19,6 +19,16 @@ import Synchronization
 
     deinit { unsafe memory.deallocate() }
 
+    func provideMemory(at position: Int, byteCount length: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer
+    {
+        guard position >= 0, length > 0, length <= byteCount, position <= byteCount - length else {
+            throw FileSystemError(code: ErrorNumber.invalid, call: .map, path: "memory")
+        }
+        let range = unsafe bytes(position, length)
+        unsafe range.initializeMemory(as: UInt8.self, repeating: 0)
+        return unsafe range
+    }
+
     func bytes(_ position: Int, _ length: Int) -> UnsafeMutableRawBufferPointer {
         precondition(position >= 0 && length >= 0 && position + length <= byteCount, "outside the address space")
         return unsafe UnsafeMutableRawBufferPointer(start: memory + position, count: length)

@@ -95,6 +95,8 @@ struct RandomCrashTests {
         var failures: [String] = []
         var count = 1
         do {
+            // A reader sees what recovery is about to make, and does not make it.
+            let seen = seed % 4 == 1 ? try Simulation.readOnly(image.disk.crashImage(.keepAll), seed: seed) : nil
             image.disk.snapshotHook = collect(nested, seed: seed &+ 7, period: 90) { image.eventCount }
             let goesOn = seed % 4 == 0
             let state =
@@ -103,6 +105,12 @@ struct RandomCrashTests {
                 : try Simulation.recover(image.disk, seed: seed)
             image.disk.snapshotHook = nil
             if let verdict = oracle.verdict(state) { failures.append("\(image.label): \(verdict)") }
+            if let seen {
+                let differences = seen.model.differences(from: state.model) + seen.problems
+                if seen.versions != state.versions || !differences.isEmpty {
+                    failures.append("\(image.label): read-only differs: \(differences)")
+                }
+            }
         } catch {
             failures.append("\(image.label): does not open: \(error)")
         }

@@ -13,6 +13,7 @@ struct SimulationSettings: Sendable {
     var bulkByteThreshold = 16 << 10
     var maximumOpenFiles = 100
     var stepLimit = 300_000
+    var access = StoreConfiguration.Access.readWrite
 }
 
 /// A value that tests share with hooks and tasks.
@@ -46,6 +47,7 @@ enum Simulation {
         _ disk: SimulatedFileSystem, _ settings: SimulationSettings, _ executor: SeededExecutor
     ) -> StoreConfiguration {
         var configuration = StoreConfiguration()
+        configuration.access = settings.access
         configuration.logSegmentByteCount = settings.segmentByteCount
         configuration.logByteLimit = settings.logByteLimit
         configuration.bulkByteThreshold = settings.bulkByteThreshold
@@ -130,6 +132,17 @@ enum Simulation {
         var settings = SimulationSettings()
         settings.seed = seed
         return try runAndAbandon(disk, settings) { store in try await read(store) }
+    }
+
+    /// Reads everything through a store that may not write; what it did write, if anything, is a problem.
+    static func readOnly(_ disk: SimulatedFileSystem, seed: UInt64 = 1) throws -> ReadState {
+        var settings = SimulationSettings()
+        settings.seed = seed
+        settings.access = .readOnly
+        let untouched = disk.pendingOperationCount
+        var state = try run(disk, settings) { store in try await read(store) }
+        if disk.pendingOperationCount != untouched { state.problems.append("reading wrote something") }
+        return state
     }
 
     /// Opens what a crash left, reads everything, writes, closes, reopens and reads again.
