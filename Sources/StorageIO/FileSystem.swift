@@ -182,6 +182,7 @@ public struct StoragePath: Sendable, Hashable, CustomStringConvertible {
 extension StorageFile {
     /// Does nothing, for files without a disk.
     public func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError) {}
+
     /// Copies the range: for files that no kernel maps.
     public func mapPrivately(
         offset: UInt64, length: Int, into space: any AddressSpace, at position: Int

@@ -107,7 +107,7 @@ private func fillLogUntilKilled(_ request: ProbeRequest) async throws {
     try await withVectorStore(at: request.path, configuration: configuration) { store in
         let database = try await store.createDatabase(
             request.database, options: DatabaseOptions(dimension: request.dimension))
-        let perBatch = max(1, (512 << 10) / Row.payloadByteCount(dimension: request.dimension))
+        let perBatch = max(1, (128 << 10) / Row.payloadByteCount(dimension: request.dimension))
         var vectors: [Float] = []
         SyntheticVectors.append(rows: perBatch, dimension: request.dimension, seed: 1, to: &vectors)
         var batch = RowBatch()
