@@ -24,8 +24,8 @@ import CNephrite
     ///   - codec: that of the rows.
     ///   - query: as many finite components as a row has.
     ///   - metric: how rows are compared.
-    ///   - deviations: nil for bounds that always hold; a number for bounds so many standard deviations of the
-    ///     residual's projection wide, as if residuals pointed anywhere.
+    ///   - deviations: nil for bounds that always hold; a number for bounds from the high plane that are so many standard
+    ///     deviations of the residual's projection wide, as if residuals pointed anywhere. By both planes they always hold.
     /// - Returns: nil if the norm of the query, or of its difference from the centre, is zero or beyond what codes are
     ///   made for; then rows are to be compared directly.
     init?(
@@ -57,7 +57,7 @@ import CNephrite
             base.offset = Float(offset)
         }
         let width = deviations.map { min(1, $0 / max(1, dimension - 1).squareRoot()) } ?? 1
-        func bound(_ weights: Weights) -> nephrite_code_bound {
+        func bound(_ weights: Weights, _ width: Double) -> nephrite_code_bound {
             var bound = base
             bound.step = weights.step
             let weightNorm = norm(weights.values)
@@ -86,12 +86,11 @@ import CNephrite
             unsafe bytes[2 * count + index] = Int8(coarse.values[index])
         }
         unsafe pointer = UnsafeMutablePointer<nephrite_code_query>.allocate(capacity: 1)
-        let fineBound = bound(fine)
         unsafe pointer.initialize(
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                fine_bound: fineBound, coarse_bound: bound(coarse), refined_bound: fineBound))
+                fine_bound: bound(fine, width), coarse_bound: bound(coarse, width), refined_bound: bound(fine, 1)))
     }
 
     deinit {
