@@ -19,7 +19,7 @@ struct SearchFormsTests {
 
     @Test("A range holds what is within the radius, itself included", arguments: DistanceMetric.allCases)
     func ranges(_ metric: DistanceMetric) async throws {
-        try await withDatabase(metric) { _, database in
+        try await withDatabase(metric) { _, database async throws in
             let query = testVector(7_000, 16)
             let all = try await database.search(query, k: 300)
             for rank in [0, 1, 17, 299] {
@@ -37,7 +37,7 @@ struct SearchFormsTests {
 
     @Test("Going through the nearest gives the order of one large search, and a cursor goes on where it was")
     func nearest() async throws {
-        try await withDatabase(.euclidean) { _, database in
+        try await withDatabase(.euclidean) { _, database async throws in
             let snapshot = try await database.snapshot()
             let query = testVector(7_000, 16)
             let all = try await snapshot.search(query, k: 300)
@@ -55,7 +55,7 @@ struct SearchFormsTests {
 
     @Test("A verified search finds the same")
     func verified() async throws {
-        try await withDatabase(.cosine) { _, database in
+        try await withDatabase(.cosine) { _, database async throws in
             let query = testVector(7_000, 16)
             #expect(try await database.searchVerified(query, k: 20) == database.search(query, k: 20))
         }
@@ -73,7 +73,7 @@ struct SearchFormsTests {
             data[place.lowerBound] ^= 1
         }
         directory.configuration.verifiesReads = false
-        try await directory.database { database in
+        try await directory.database { database async throws in
             #expect(try await database.search(testVector(1, 16), k: 1).map(\.id) == ["x"])
             await expectError(.corruption) { _ = try await database.searchVerified(testVector(1, 16), k: 1) }
             #expect(try await database.searchVerified(testVector(2, 16), k: 1).map(\.id) == ["y"])
@@ -82,7 +82,7 @@ struct SearchFormsTests {
 
     @Test("An explanation has the hits, the plan and what was looked at")
     func explanation() async throws {
-        try await withDatabase(.cosine) { _, database in
+        try await withDatabase(.cosine) { _, database async throws in
             let query = testVector(7_000, 16)
             let explanation = try await database.explain(query, k: 9)
             #expect(explanation.hits == (try await database.search(query, k: 9)))
@@ -95,7 +95,7 @@ struct SearchFormsTests {
 
     @Test("Modes and arguments that make no sense are refused")
     func refusals() async throws {
-        try await withDatabase(.cosine) { _, database in
+        try await withDatabase(.cosine) { _, database async throws in
             let query = testVector(7_000, 16)
             for mode in [SearchMode.approximate(recall: 0), .approximate(recall: 1), .approximate(recall: .nan)] {
                 await expectError(.invalidArgument) {
@@ -112,7 +112,7 @@ struct SearchFormsTests {
 
     @Test("Without codes the approximate modes are exact")
     func approximateWithoutCodes() async throws {
-        try await withDatabase(.cosine) { _, database in
+        try await withDatabase(.cosine) { _, database async throws in
             let query = testVector(7_000, 16)
             let exact = try await database.search(query, k: 9)
             for mode in [SearchMode.approximate(recall: 0.9), .approximateCandidates(1)] {
@@ -125,7 +125,7 @@ struct SearchFormsTests {
     /// r0 … r299                                  r0 moves onto the query, r1 goes, "new" comes
     @Test("A search inside a transaction sees the transaction's own writes", arguments: DistanceMetric.allCases)
     func transactions(_ metric: DistanceMetric) async throws {
-        try await withDatabase(metric) { store, database in
+        try await withDatabase(metric) { store, database async throws in
             let query = testVector(7_000, 16)
             let far = query.map { -$0 }
             let nearestID = try await database.search(query, k: 1)[0].id

@@ -67,7 +67,7 @@ import Testing
         "The same as comparing everything", arguments: Data.allCases, [DistanceMetric.cosine, .dotProduct, .euclidean])
     func certified(_ data: Data, _ metric: DistanceMetric) async throws {
         for dimension in [1, 3, 33, 100] {
-            try await withSnapshot(data, metric, dimension) { snapshot in
+            try await withSnapshot(data, metric, dimension) { snapshot async throws in
                 let centre = data.vector(3, dimension).map { $0.magnitude < 1e6 ? $0 : 1 }
                 let views = [
                     snapshot.heapCodes(), snapshot.heapCodes(centre: centre, chunkSlotCount: 64),
@@ -95,7 +95,7 @@ import Testing
 
     @Test("Any number of threads gives the same", arguments: [1, 2, 3, 5])
     func threads(_ threads: Int) async throws {
-        try await withSnapshot(.clustered, .cosine, 768, count: 1_500, threads: threads) { snapshot in
+        try await withSnapshot(.clustered, .cosine, 768, count: 1_500, threads: threads) { snapshot async throws in
             let view = snapshot.heapCodes()
             for maximum in [nil, 1, 2] {
                 for seed in 0..<4 {
@@ -111,7 +111,7 @@ import Testing
 
     @Test("Row choices: sets, lists, tests, none", arguments: [DistanceMetric.cosine, .euclidean])
     func choices(_ metric: DistanceMetric) async throws {
-        try await withSnapshot(.clustered, metric, 64) { snapshot in
+        try await withSnapshot(.clustered, metric, 64) { snapshot async throws in
             let view = snapshot.heapCodes { $0 % 4 != 1 }
             let live = (0..<snapshot.records.slotCount).filter { snapshot.records[$0].isActive }.map { UInt32($0) }
             let chosen = live.filter { $0 % 3 == 0 }
@@ -136,7 +136,7 @@ import Testing
     @Test("Pages behind one another are the whole order", arguments: [DistanceMetric.cosine, .dotProduct, .euclidean])
     func paging(_ metric: DistanceMetric) async throws {
         for data in [Data.clustered, .duplicates, .equal] {
-            try await withSnapshot(data, metric, 48, count: 300) { snapshot in
+            try await withSnapshot(data, metric, 48, count: 300) { snapshot async throws in
                 let query = data.vector(17, 48)
                 let whole = try await snapshot.searcher.search(
                     snapshot, SearchRequest(queries: [query], limit: 1_000), codes: nil
@@ -159,7 +159,7 @@ import Testing
 
     @Test("A floor keeps what reaches it", arguments: [DistanceMetric.cosine, .dotProduct, .euclidean])
     func floors(_ metric: DistanceMetric) async throws {
-        try await withSnapshot(.clustered, metric, 48) { snapshot in
+        try await withSnapshot(.clustered, metric, 48) { snapshot async throws in
             let query = Data.clustered.vector(9_000, 48)
             let whole = try await snapshot.searcher.search(
                 snapshot, SearchRequest(queries: [query], limit: 1_000), codes: nil
@@ -192,7 +192,7 @@ import Testing
 
     @Test("An approximate search finds nearly all, with exact scores; the more so the more is asked for")
     func approximate() async throws {
-        try await withSnapshot(.clustered, .cosine, 128, count: 3_000) { snapshot in
+        try await withSnapshot(.clustered, .cosine, 128, count: 3_000) { snapshot async throws in
             let view = snapshot.heapCodes()
             func recall(_ mode: SearchMode) async throws -> Double {
                 var hits = 0
@@ -221,7 +221,7 @@ import Testing
 
     @Test("Codes spare the cascade most comparisons, and each stage leaves fewer to the next")
     func stages() async throws {
-        try await withSnapshot(.random, .cosine, 256, count: 2_000) { snapshot in
+        try await withSnapshot(.random, .cosine, 256, count: 2_000) { snapshot async throws in
             let request = SearchRequest(queries: [testVector(4, 256)], limit: 5, isTimed: true)
             let answer = try await snapshot.searcher.search(snapshot, request, codes: snapshot.heapCodes())
             #expect(answer.usedCodes && answer.counts.direct == 0)
@@ -234,7 +234,7 @@ import Testing
 
     @Test("A cancelled search ends with CancellationError")
     func cancellation() async throws {
-        try await withSnapshot(.random, .cosine, 64, count: 500) { snapshot in
+        try await withSnapshot(.random, .cosine, 64, count: 500) { snapshot async throws in
             let view = snapshot.heapCodes()
             let asked = Mutex(0)
             let task = Task {
