@@ -1,31 +1,106 @@
 /// Searching a snapshot: the public side of ``Searcher``.
+import StorageFormat
 
 extension DatabaseSnapshot {
     /// The `k` records nearest to a query, nearest first; equal scores are ordered by id.
     ///
-    /// The result is exact (every record is compared, in 32-bit floating point) and does not depend on the number of
-    /// threads. The scan runs on the store's own threads.
+    /// By default the result is exact, as if every record were compared in 32-bit floating point, and does not depend on
+    /// the number of threads. Large scans run on the store's own threads.
     ///
     /// - Parameters:
     ///   - query: as many finite components as the database's dimension.
     ///   - k: how many to find, 1 or more; fewer are returned when there are fewer.
+    ///   - options: which records to search, and how.
     /// - Throws: `dimensionMismatch`, `notFinite`, `invalidArgument`; `CancellationError`.
     /// - Complexity: O(count · dimension).
-    public func search(_ query: [Float], k: Int) async throws -> [SearchHit] {
-        try check(query, k: k)
-        return try await searcher.search(self, query, k: k)
+    public func search(
+        _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
+        try await search([query], k: k, options: options)[0]
     }
 
-    /// The nearest records to each of several queries, in the order of the queries.
+    /// The nearest records to each of several queries, in the order of the queries; the queries share passes over the data.
     ///
     /// - Returns: for each query its hits, nearest first.
-    /// - Throws: as ``search(_:k:)-([Float],_)``.
-    public func search(_ queries: [[Float]], k: Int) async throws -> [[SearchHit]] {
-        for query in queries { try check(query, k: k) }
-        var results: [[SearchHit]] = []
-        results.reserveCapacity(queries.count)
-        for query in queries { results.append(try await searcher.search(self, query, k: k)) }
-        return results
+    /// - Throws: as ``search(_:k:options:)-([Float],_,_)``.
+    public func search(
+        _ queries: [[Float]], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [[SearchHit]] {
+        let request = try await request(queries, limit: k, options: options)
+        return try await searcher.search(self, request).rows.map { $0.map(hit) }
+    }
+
+    /// The records within a radius of a query, nearest first.
+    ///
+    /// - Parameters:
+    ///   - query: as many finite components as the database's dimension.
+    ///   - radius: the largest distance for a Euclidean database, the smallest similarity or inner product for the others;
+    ///     records at the radius itself are within.
+    ///   - limit: of more records than this within the radius the nearest are returned.
+    ///   - options: which records to search, and how.
+    /// - Throws: as ``search(_:k:options:)-([Float],_,_)``; `invalidArgument` if the radius is not a number.
+    public func search(
+        _ query: [Float], within radius: Float, limit: Int = 10_000, options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
+        guard !radius.isNaN else {
+            throw StoreError.argument("The radius is not a number.", remedy: "Pass a number.", database: identity.name)
+        }
+        var request = try await request([query], limit: limit, options: options)
+        request.floor = ScanMetric(self.options.metric).floor(ofRadius: radius)
+        let hits = try await searcher.search(self, request).rows[0].map(hit)
+        let isDistance = self.options.metric == .euclidean
+        return hits.filter { isDistance ? $0.score <= radius : $0.score >= radius }
+    }
+
+    /// As ``search(_:k:options:)-([Float],_,_)``, and the records found are verified: vector, id and metadata are those
+    /// that were written.
+    ///
+    /// - Throws: what a search throws; `corruption` with the id of a record that is damaged.
+    public func searchVerified(
+        _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
+        let request = try await request([query], limit: k, options: options)
+        return try await searcher.search(self, request).rows[0].map { row throws(StoreError) in
+            let entry = records[Int(row.slot)]
+            let found = identity.tag(
+                contentChecksum: contentChecksum(slot: row.slot, entry: entry), slot: row.slot)
+            guard found == entry.tag else { throw damaged(slot: row.slot, entry: entry) }
+            return hit(row)
+        }
+    }
+
+    /// Searches as ``search(_:k:options:)-([Float],_,_)`` does and tells how: the plan, and what each stage looked at, read
+    /// and took.
+    ///
+    /// - Throws: what a search throws.
+    public func explain(
+        _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> SearchExplanation {
+        var request = try await request([query], limit: k, options: options)
+        request.isTimed = true
+        let answer = try await searcher.search(self, request)
+        return SearchExplanation(self, request, answer)
+    }
+
+    /// The request of a call, once its arguments are found to be right.
+    func request(_ queries: [[Float]], limit: Int, options: SearchOptions) async throws -> SearchRequest {
+        for query in queries { try check(query, k: limit) }
+        switch options.mode {
+        case .exact: break
+        case .approximate(let recall):
+            guard recall >= 0.5, recall <= 0.9999 else {
+                throw StoreError.argument(
+                    "The recall is \(recall).", remedy: "Ask for 0.5 … 0.9999, or for an exact search.",
+                    database: identity.name)
+            }
+        case .approximateCandidates(let count):
+            guard count >= 1 else {
+                throw StoreError.argument(
+                    "The number of candidates is \(count).", remedy: "Allow for one or more.", database: identity.name)
+            }
+        }
+        return SearchRequest(
+            queries: queries, limit: limit, mode: options.mode, maximumThreads: options.maximumThreads)
     }
 
     private func check(_ query: [Float], k: Int) throws(StoreError) {
@@ -37,5 +112,13 @@ extension DatabaseSnapshot {
         guard k >= 1 else {
             throw .argument("k is \(k).", remedy: "Ask for one record or more.", database: identity.name)
         }
+    }
+}
+
+extension ScanMetric {
+    /// A rank that every row within a radius reaches; some a little beyond it may, too.
+    fileprivate func floor(ofRadius radius: Float) -> Float {
+        guard self == .euclidean else { return radius }
+        return radius < 0 ? .infinity : -(radius * radius).nextUp.nextUp
     }
 }

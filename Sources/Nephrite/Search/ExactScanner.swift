@@ -19,19 +19,22 @@ struct ExactScanner: Sendable {
     /// Turns a kernel's result into a rank where higher is better: −1 for squared distances.
     private let sign: Float
     private var best: TopK
+    /// Asked about a row that would be kept, with its rank; nil: all are.
+    var accepts: (@Sendable (_ slot: UInt32, _ rank: Float) -> Bool)?
 
     /// - Parameters:
     ///   - query: as many finite components as a row has.
     ///   - stride: bytes from one row to the next, a multiple of 4 and no less than a row.
     ///   - limit: how many rows to keep; may exceed the number of rows.
-    init(metric: ScanMetric, query: [Float], stride: Int, limit: Int) {
+    ///   - floor: rows of a lower rank are not kept.
+    init(metric: ScanMetric, query: [Float], stride: Int, limit: Int, floor: Float = -.infinity) {
         precondition(!query.isEmpty, "a query has at least one component")
         precondition(stride >= query.count * 4 && stride % 4 == 0, "rows would overlap or lie unaligned")
         self.metric = metric
         self.stride = stride
         self.query = query
         sign = metric == .euclidean ? -1 : 1
-        best = TopK(limit: limit)
+        best = TopK(limit: limit, floor: floor)
         // In double: a square of any float fits, so no norm but that of the zero vector is zero.
         var squares = 0.0
         for component in query { squares += Double(component) * Double(component) }
@@ -73,10 +76,17 @@ struct ExactScanner: Sendable {
 
     /// The nearest rows, best first, with scores as users see them: similarity, inner product or distance.
     func finish(precedes: (UInt32, UInt32) -> Bool) -> [(slot: UInt32, score: Float)] {
-        best.sorted(precedes: precedes).map { entry in
-            (entry.slot, metric == .euclidean ? (-entry.score).squareRoot() : entry.score)
-        }
+        ranked(precedes: precedes).map { ($0.slot, metric.score(ofRank: $0.score)) }
     }
+
+    /// The nearest rows, best first, with their ranks.
+    func ranked(precedes: (UInt32, UInt32) -> Bool) -> [TopK.Entry] { best.sorted(precedes: precedes) }
+
+    /// A row of a lower rank cannot be kept any more; minus infinity while there is room.
+    var threshold: Float { best.threshold }
+
+    /// Whether as many rows are kept as may be.
+    var isFull: Bool { best.isFull }
 }
 
 extension ExactScanner {
@@ -139,7 +149,7 @@ extension ExactScanner {
         var threshold = best.threshold
         for row in 0..<count {
             let rank = unsafe scores[row] * sign
-            if rank >= threshold {
+            if rank >= threshold, accepts?(firstSlot + UInt32(row), rank) ?? true {
                 best.offer(rank, slot: firstSlot + UInt32(row), precedes: precedes)
                 threshold = best.threshold
             }

@@ -8,4 +8,17 @@ enum ScanMetric: Sendable, Hashable, CaseIterable {
     case dot
     /// Euclidean distance, lower is nearer.
     case euclidean
+
+    /// What users see of a rank, in which higher is nearer: similarity, inner product or distance.
+    func score(ofRank rank: Float) -> Float { self == .euclidean ? (-rank).squareRoot() : rank }
+}
+
+extension ScanMetric {
+    init(_ metric: DistanceMetric) {
+        switch metric {
+        case .cosine: self = .cosine
+        case .dotProduct: self = .dot
+        case .euclidean: self = .euclidean
+        }
+    }
 }

@@ -1,14 +1,16 @@
-/// Runs searches over snapshots: divides the slots among the store's search threads, merges what they find, and turns
-/// slots into ids. Snapshots hand it queries; it hands back hits.
+/// Runs searches over snapshots: divides the slots among the store's search threads and merges what they find. Snapshots
+/// hand it requests; it hands back rows.
 import StorageFormat
 import StorageIO
 
 final class Searcher: Sendable {
-    /// Scans of less than this are made where they are asked for.
-    private static let inlineByteCount = 256 << 10
+    /// Scans of fewer bytes are made where they are asked for.
+    private static let inlineByteCount = 1 << 20
+    /// Queries that share a pass.
+    private static let batchSize = 64
 
-    private let executor: (any TaskExecutor)?
-    private let threadCount: Int
+    let executor: (any TaskExecutor)?
+    let threadCount: Int
 
     /// - Parameter executor: where large scans run; nil runs all of them on the caller.
     init(executor: (any TaskExecutor)?, threadCount: Int) {
@@ -16,90 +18,86 @@ final class Searcher: Sendable {
         self.threadCount = max(1, threadCount)
     }
 
-    func search(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int) async throws -> [SearchHit] {
+    /// Answers a request with the codes that the snapshot has.
+    func search(_ snapshot: DatabaseSnapshot, _ request: SearchRequest) async throws -> SearchAnswer {
+        try await search(snapshot, request, codes: snapshot.codes)
+    }
+
+    /// Answers a request.
+    ///
+    /// - Parameter codes: of the snapshot's database, or none; the exact answer does not depend on them.
+    func search(
+        _ snapshot: DatabaseSnapshot, _ request: SearchRequest, codes: CodeView?
+    ) async throws -> SearchAnswer {
         try Task.checkCancellation()
-        let pageCount = snapshot.records.pages.pageCount
-        let byteCount = snapshot.count * snapshot.identity.stride
-        guard let executor, byteCount > Self.inlineByteCount else {
-            return Self.scan(snapshot, query, k: k, pages: 0..<pageCount).hits(in: snapshot)
+        var answer = SearchAnswer(rows: [])
+        var first = 0
+        while first < request.queries.count {
+            var batch = request
+            batch.queries = Array(request.queries[first..<min(first + Self.batchSize, request.queries.count)])
+            let part = try await answerBatch(CascadePlan(snapshot, batch, codes: codes))
+            answer.rows += part.rows
+            answer.counts += part.counts
+            answer.usedCodes = part.usedCodes
+            answer.threadCount = part.threadCount
+            first += Self.batchSize
         }
-        let partCount = min(threadCount, pageCount)
-        return try await withThrowingTaskGroup(of: ExactScanner.self) { group in
+        return answer
+    }
+
+    private func answerBatch(_ plan: CascadePlan) async throws -> SearchAnswer {
+        let pageCount = plan.snapshot.records.pages.pageCount
+        let stride = plan.codes?.codec.highStride ?? plan.snapshot.identity.stride
+        let byteCount = plan.snapshot.count * stride * plan.request.queries.count
+        guard let executor, byteCount > Self.inlineByteCount, pageCount > 0 else {
+            return Self.finish(plan, try CascadeScan.run(plan, pages: 0..<pageCount), threadCount: 1)
+        }
+        let threads = min(threadCount, max(1, plan.request.maximumThreads ?? threadCount))
+        let partCount = min(threads, pageCount)
+        let merged = try await withThrowingTaskGroup(of: CascadeScan.Part.self) { group in
             for part in 0..<partCount {
                 let pages = pageCount * part / partCount..<pageCount * (part + 1) / partCount
                 group.addTask(executorPreference: executor) {
                     try Task.checkCancellation()
-                    return Self.scan(snapshot, query, k: k, pages: pages)
+                    return try CascadeScan.run(plan, pages: pages)
                 }
             }
-            var best: ExactScanner?
-            for try await scanner in group {
-                if best == nil {
-                    best = scanner
-                } else {
-                    best?.merge(scanner, precedes: snapshot.idPrecedes)
-                }
+            var merged: CascadeScan.Part?
+            for try await part in group {
+                if merged == nil { merged = part } else { merged?.merge(part, plan) }
             }
-            return best?.hits(in: snapshot) ?? []
+            return merged
         }
+        guard let merged else { return SearchAnswer(rows: plan.request.queries.map { _ in [] }) }
+        return Self.finish(plan, merged, threadCount: partCount)
     }
 
-    private static func scan(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, pages: Range<Int>) -> ExactScanner
-    {
-        var scanner = ExactScanner(
-            metric: ScanMetric(snapshot.options.metric), query: query, stride: snapshot.identity.stride, limit: k)
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            // Pages without a hole are scanned together.
-            var end = page
-            while end < pages.upperBound, snapshot.records.pages.page(end).activeCount == RecordTable.entriesPerPage {
-                end += 1
-            }
-            if end > page {
-                let slot = UInt32(page * RecordTable.entriesPerPage)
+    /// Compares the candidates of a budget, which only all parts together know, and puts the rows in order.
+    private static func finish(_ plan: CascadePlan, _ part: CascadeScan.Part, threadCount: Int) -> SearchAnswer {
+        var answer = SearchAnswer(
+            rows: [], counts: part.counts, usedCodes: plan.codes != nil, threadCount: threadCount)
+        let snapshot = plan.snapshot
+        for (scanner, budget) in zip(part.scanners, part.budgets) {
+            var scanner = scanner
+            for entry in budget?.sorted(precedes: <) ?? [] {
+                answer.counts.compared += 1
                 unsafe scanner.scan(
-                    rows: snapshot.vectorAddress(slot), firstSlot: slot,
-                    count: (end - page) * RecordTable.entriesPerPage, isLive: nil, precedes: snapshot.idPrecedes)
-                page = end
-                continue
+                    rows: snapshot.vectorAddress(entry.slot), firstSlot: entry.slot, count: 1, isLive: nil,
+                    precedes: snapshot.idPrecedes)
             }
-            scan(holes: page, of: snapshot, with: &scanner)
-            page += 1
+            answer.rows.append(scanner.ranked(precedes: snapshot.idPrecedes))
         }
-        return scanner
-    }
-
-    private static func scan(holes page: Int, of snapshot: DatabaseSnapshot, with scanner: inout ExactScanner) {
-        let first = page * RecordTable.entriesPerPage
-        let count = min(RecordTable.entriesPerPage, snapshot.records.slotCount - first)
-        guard snapshot.records.pages.page(page).activeCount > 0, count > 0 else { return }
-        unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { live in
-            unsafe live.initialize(repeating: 0)
-            for index in 0..<count where snapshot.records[first + index].isActive {
-                unsafe live[index >> 6] |= 1 << UInt64(index & 63)
-            }
-            unsafe scanner.scan(
-                rows: snapshot.vectorAddress(UInt32(first)), firstSlot: UInt32(first), count: count,
-                isLive: UnsafePointer(live.baseAddress!), precedes: snapshot.idPrecedes)
-        }
+        return answer
     }
 }
 
-extension ExactScanner {
-    fileprivate func hits(in snapshot: DatabaseSnapshot) -> [SearchHit] {
-        finish(precedes: snapshot.idPrecedes).map { hit in
-            SearchHit(id: snapshot.id(of: snapshot.records[Int(hit.slot)]), score: hit.score)
+extension CascadeScan.Part {
+    fileprivate mutating func merge(_ other: Self, _ plan: CascadePlan) {
+        for index in scanners.indices {
+            scanners[index].merge(other.scanners[index], precedes: plan.snapshot.idPrecedes)
+            if let budget = other.budgets[index] { budgets[index]?.merge(budget, precedes: <) }
         }
-    }
-}
-
-extension ScanMetric {
-    fileprivate init(_ metric: DistanceMetric) {
-        switch metric {
-        case .cosine: self = .cosine
-        case .dotProduct: self = .dot
-        case .euclidean: self = .euclidean
-        }
+        counts += other.counts
     }
 }
 
@@ -112,5 +110,10 @@ extension DatabaseSnapshot {
     private func idBytes(_ slot: UInt32) -> UnsafeRawBufferPointer {
         let entry = records[Int(slot)]
         return unsafe UnsafeRawBufferPointer(start: payloadAddress(entry), count: Int(entry.idLength))
+    }
+
+    /// What users see of a row.
+    func hit(_ row: TopK.Entry) -> SearchHit {
+        SearchHit(id: id(of: records[Int(row.slot)]), score: ScanMetric(options.metric).score(ofRank: row.score))
     }
 }

@@ -18,11 +18,17 @@ struct TopK: Sendable {
     /// A binary heap with the worst entry at the root.
     private var heap: [Entry] = []
 
-    /// - Parameter limit: how many entries to keep; more than will ever be offered is fine.
-    init(limit: Int) {
+    /// The least score that may enter at all.
+    private let floor: Float
+
+    /// - Parameters:
+    ///   - limit: how many entries to keep; more than will ever be offered is fine.
+    ///   - floor: scores below it never enter.
+    init(limit: Int, floor: Float = -.infinity) {
         precondition(limit >= 0, "a search cannot keep a negative number of results")
         self.limit = limit
-        threshold = limit == 0 ? .infinity : -.infinity
+        self.floor = floor
+        threshold = limit == 0 ? .infinity : floor
         heap.reserveCapacity(min(limit, 1024))
     }
 
@@ -63,7 +69,7 @@ struct TopK: Sendable {
             siftDown(entry, precedes: precedes)
         }
         if limit > 0, heap.count == limit {
-            threshold = heap[0].score
+            threshold = max(floor, heap[0].score)
         }
     }
 

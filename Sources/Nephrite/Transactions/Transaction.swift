@@ -172,6 +172,12 @@ final class TransactionState: Sendable {
         }
     }
 
+    /// The snapshot of a database and what the transaction has written to it; nil deletes.
+    func view(of database: String) async throws -> (snapshot: DatabaseSnapshot, writes: [RecordID: VectorRecord?]) {
+        let snapshot = try await join(database)
+        return (snapshot, state.withLock { $0.participants[database]?.writes ?? [:] })
+    }
+
     // MARK: Ending
 
     /// Ends the transaction without a trace.

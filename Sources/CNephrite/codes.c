@@ -1,0 +1,243 @@
+// Codes: the choice of an implementation, the signs of a rotation, and the loops over rows that all implementations
+// share. Nephrite's codec and certified scan call it.
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "codes_internal.h"
+
+size_t nephrite_code_sets(const nephrite_code_set **sets, size_t capacity) {
+    const nephrite_code_set *all[4];
+    size_t count = 0;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+        all[count++] = &nephrite_codes_avx512;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all[count++] = &nephrite_codes_avx2;
+    all[count++] = &nephrite_codes_sse2;
+#elif defined(__aarch64__)
+    all[count++] = &nephrite_codes_neon;
+#endif
+    all[count++] = &nephrite_codes_portable;
+    for (size_t i = 0; i < count && i < capacity; i += 1) sets[i] = all[i];
+    return count;
+}
+
+const char *nephrite_code_set_name(const nephrite_code_set *set) { return set->name; }
+
+static _Atomic(const nephrite_code_set *) chosen;
+
+const nephrite_code_set *nephrite_code_set_in_use(void) {
+    const nephrite_code_set *set = atomic_load_explicit(&chosen, memory_order_acquire);
+    if (__builtin_expect(set != NULL, 1)) return set;
+    const nephrite_code_set *sets[4];
+    const size_t count = nephrite_code_sets(sets, 4);
+    const char *forced = getenv("NEPHRITE_KERNELS");
+    set = sets[0];
+    for (size_t i = 0; forced != NULL && i < count; i += 1) {
+        if (strcmp(sets[i]->name, forced) == 0) set = sets[i];
+    }
+    atomic_store_explicit(&chosen, set, memory_order_release);
+    return set;
+}
+
+size_t nephrite_rotation_sign_count(size_t dimension) { return dimension * nephrite_rotation_rounds(dimension); }
+
+// SplitMix64 (Steele et al. 2014): the same signs from the same seed, forever. Components inside a round's window carry
+// the factor 1 / sqrt(window), so that the transform needs no pass of its own for it.
+void nephrite_rotation_signs(size_t dimension, uint64_t seed, float *signs) {
+    const size_t rounds = nephrite_rotation_rounds(dimension), window = nephrite_rotation_window(dimension);
+    const float inside = (float)(1 / sqrt((double)window));
+    uint64_t state = seed, bits = 0;
+    for (size_t i = 0; i < rounds * dimension; i += 1) {
+        if (i % 64 == 0) {
+            state += 0x9e3779b97f4a7c15u;
+            bits = state;
+            bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
+            bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
+            bits ^= bits >> 31;
+        }
+        const size_t round = i / dimension, component = i % dimension;
+        const size_t first = round % 2 == 0 ? 0 : dimension - window;
+        const float size = component >= first && component < first + window ? inside : 1;
+        signs[i] = (bits >> (i % 64)) & 1 ? -size : size;
+    }
+}
+
+// Per round: two roundings for the sign and its factor, one for each level of the transform, three for the mixing.
+float nephrite_rotation_error(size_t dimension) {
+    float levels = 0;
+    for (size_t window = nephrite_rotation_window(dimension); window > 1; window /= 2) levels += 1;
+    return (float)nephrite_rotation_rounds(dimension) * (levels + 6) + 2;
+}
+
+void nephrite_rotate(
+    const nephrite_code_set *set, const nephrite_codec *codec, const float *vector, int subtracts, float *rotated) {
+    set->rotate(codec, vector, subtracts, rotated);
+}
+
+// Three arrays of floats and one of nibbles' bytes in pairs.
+size_t nephrite_encode_scratch(size_t dimension) {
+    return nephrite_code_padded(dimension) * (3 * sizeof(float) + 2) + 128;
+}
+
+void nephrite_encode_rows(
+    const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
+    void *high, void *low, void *scratch) {
+    const size_t row_bytes = nephrite_code_nibble_bytes(codec->dimension) + nephrite_code_factor_bytes;
+    for (size_t i = 0; i < count; i += 1) {
+        const float *row = (const float *)(const void *)((const uint8_t *)rows + i * stride);
+        set->encode(codec, row, (uint8_t *)high + i * row_bytes, (uint8_t *)low + i * row_bytes, (float *)scratch);
+    }
+}
+
+// The masked rows of a block, in ascending order; a multiple of four, filled up with the last.
+struct block {
+    size_t count, nibble_bytes, row_bytes;
+    uint8_t places[nephrite_code_block_rows];
+    const uint8_t *rows[nephrite_code_block_rows];
+    /// 16 bytes a row at its place; zero where there is none.
+    _Alignas(64) float factors[nephrite_code_block_rows * 4];
+};
+
+static void gather(struct block *block, size_t dimension, const uint8_t *rows, uint64_t mask) {
+    block->nibble_bytes = nephrite_code_nibble_bytes(dimension);
+    block->row_bytes = block->nibble_bytes + nephrite_code_factor_bytes;
+    if (mask != UINT64_MAX) memset(block->factors, 0, sizeof block->factors);
+    size_t count = 0;
+    for (uint64_t rest = mask; rest != 0; rest &= rest - 1) {
+        const int place = __builtin_ctzll(rest);
+        const uint8_t *row = rows + (size_t)place * block->row_bytes;
+        block->places[count] = (uint8_t)place;
+        block->rows[count] = row;
+        count += 1;
+    }
+    block->count = count;
+    for (; count % 4 != 0; count += 1) block->rows[count] = block->rows[block->count - 1];
+}
+
+static void gather_factors(struct block *block) {
+    for (size_t i = 0; i < block->count; i += 1) {
+        memcpy(block->factors + 4 * block->places[i], block->rows[i] + block->nibble_bytes, 16);
+    }
+}
+
+static uint64_t bounds(
+    const nephrite_code_set *set, const nephrite_code_bound *bound, const float *sums, const struct block *block,
+    uint64_t mask, float threshold, float *lower, float *upper) {
+    uint64_t survivors = 0;
+    for (int first = 0; first < nephrite_code_block_rows; first += 16) {
+        if (((mask >> first) & 0xffff) == 0) continue;
+        const uint64_t found = set->bounds16(
+            bound, sums + first, block->factors + 4 * first, threshold, lower + first, upper + first);
+        survivors |= found << first;
+    }
+    return survivors & mask;
+}
+
+uint64_t nephrite_code_scan(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
+    float *lower, float *upper) {
+    if (mask == 0) return 0;
+    struct block block;
+    gather(&block, query->dimension, (const uint8_t *)rows, mask);
+    _Alignas(64) float sums[nephrite_code_block_rows];
+    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+    for (size_t i = 0; i < block.count; i += 4) {
+        int32_t found[4];
+        set->fine4(query, block.rows + i, found);
+        for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
+            sums[block.places[i + r]] = (float)(2 * found[r] - 15 * query->fine_sum);
+        }
+    }
+    gather_factors(&block);
+    return bounds(set, &query->fine_bound, sums, &block, mask, threshold, lower, upper);
+}
+
+void nephrite_code_scan_many(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
+    uint64_t mask, const float *thresholds, uint64_t *survivors, float *lower, float *upper) {
+    for (size_t q = 0; q < count; q += 1) survivors[q] = 0;
+    if (mask == 0 || count == 0) return;
+    struct block block;
+    gather(&block, queries[0]->dimension, (const uint8_t *)rows, mask);
+    gather_factors(&block);
+    for (size_t first = 0; first < count; first += 4) {
+        const nephrite_code_query *four[4];
+        for (size_t q = 0; q < 4; q += 1) four[q] = queries[first + q < count ? first + q : count - 1];
+        _Alignas(64) float sums[4][nephrite_code_block_rows];
+        if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+        for (size_t i = 0; i < block.count; i += 4) {
+            int32_t found[16];
+            set->coarse4x4(four, block.rows + i, found);
+            for (size_t q = 0; q < 4; q += 1) {
+                for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
+                    sums[q][block.places[i + r]] = (float)(2 * found[4 * q + r] - 15 * four[q]->coarse_sum);
+                }
+            }
+        }
+        for (size_t q = first; q < first + 4 && q < count; q += 1) {
+            survivors[q] = bounds(
+                set, &queries[q]->coarse_bound, sums[q - first], &block, mask, thresholds[q],
+                lower + q * nephrite_code_block_rows, upper + q * nephrite_code_block_rows);
+        }
+    }
+}
+
+// The same as bounds16, for one row and the factors of both planes.
+static void bound_refined(
+    const nephrite_code_bound *bound, float sum, const struct nephrite_high_factors *row,
+    const struct nephrite_low_factors *code, float *lower, float *upper) {
+    const float cosine = sum * code->inverse * bound->angle;
+    const float rest = 1 - cosine * cosine;
+    const float sine = sqrtf((rest > 0 ? rest : 0) + NEPHRITE_SINE_MARGIN);
+    const float estimate = code->scale * sum * bound->step;
+    float half = bound->spread * code->residual * sine + row->centred_norm * bound->per_centred +
+                 row->norm * bound->per_norm;
+    float middle;
+    if (bound->metric == 2) {
+        const float squares = row->centred_norm * row->centred_norm + bound->squared;
+        middle = 2 * estimate - squares;
+        half = 2 * half + squares * bound->relative;
+    } else if (bound->metric == 1) {
+        middle = estimate + bound->offset;
+    } else {
+        const float factor = bound->scale / row->norm;
+        middle = (estimate + bound->offset) * factor;
+        half = half * factor + bound->relative;
+    }
+    *lower = middle - half;
+    *upper = middle + half;
+}
+
+void nephrite_code_refine(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low, float *lower,
+    float *upper) {
+    const size_t nibbles = nephrite_code_nibble_bytes(query->dimension);
+    struct nephrite_high_factors row;
+    struct nephrite_low_factors code;
+    memcpy(&row, (const uint8_t *)high + nibbles, sizeof row);
+    memcpy(&code, (const uint8_t *)low + nibbles, sizeof code);
+    const float sum = (float)set->refined(query, (const uint8_t *)high, (const uint8_t *)low);
+    bound_refined(&query->refined_bound, sum, &row, &code, lower, upper);
+}
+
+int32_t nephrite_code_sum_fine(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+    const uint8_t *const rows[4] = {high, high, high, high};
+    int32_t sums[4];
+    set->fine4(query, rows, sums);
+    return 2 * sums[0] - 15 * query->fine_sum;
+}
+
+int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+    const uint8_t *const rows[4] = {high, high, high, high};
+    const nephrite_code_query *const queries[4] = {query, query, query, query};
+    int32_t sums[16];
+    set->coarse4x4(queries, rows, sums);
+    return 2 * sums[0] - 15 * query->coarse_sum;
+}
+
+int32_t nephrite_code_sum_refined(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low) {
+    return set->refined(query, (const uint8_t *)high, (const uint8_t *)low);
+}

@@ -1,0 +1,119 @@
+// Codes of vectors: rotation, encoding, and scans that bound scores from codes. VectorCodec and the certified search of
+// Nephrite hand it rows and queries; the proof of the bounds is in the article HowSearchWorks.
+//
+// The code of a row is two planes. A plane has 16 * ceil(dimension / 32) bytes of nibbles and 16 bytes of factors.
+// Blocks of 64 bytes, then one block of what is left: byte j of a block of n bytes holds component j in its low nibble
+// and component n + j in its high nibble, counted from the block's first component.
+#ifndef NEPHRITE_CODES_H
+#define NEPHRITE_CODES_H
+#include <stddef.h>
+#include <stdint.h>
+
+/// Bytes of nibbles in a plane of a row.
+static inline size_t nephrite_code_nibble_bytes(size_t dimension) { return (dimension + 31) / 32 * 16; }
+/// Bytes of factors behind the nibbles.
+enum { nephrite_code_factor_bytes = 16 };
+/// Components in a plane, with padding: the length of every array of a query and of a rotated vector.
+static inline size_t nephrite_code_padded(size_t dimension) { return (dimension + 31) / 32 * 32; }
+/// Rows that a scan looks at in one call.
+enum { nephrite_code_block_rows = 64 };
+/// The largest sum of |weights| of a query, so that no sum overflows 32 bits.
+enum { nephrite_code_weight_sum_max = 6000000, nephrite_code_weight_max = 32512 };
+/// Rows and differences whose Euclidean norm lies outside have no code: their bound is infinite.
+#define NEPHRITE_CODE_NORM_MIN 0x1p-50f
+#define NEPHRITE_CODE_NORM_MAX 0x1p50f
+
+/// A seeded orthogonal rotation and the centre that is subtracted before it.
+typedef struct {
+    size_t dimension;
+    /// nephrite_rotation_sign_count floats, made by nephrite_rotation_signs.
+    const float *signs;
+    /// dimension floats, or null.
+    const float *centre;
+} nephrite_codec;
+
+/// How the inner product of integers becomes a bound on scores. See the article for each term.
+typedef struct {
+    /// 0 cosine, 1 inner product, 2 Euclidean.
+    int metric;
+    /// Estimate of the inner product = row scale * sum * step.
+    float step;
+    /// At most 1 / norm of the weights.
+    float angle;
+    /// Times the residual norm times the sine of the angle.
+    float spread;
+    /// Added to the estimate: query · centre.
+    float offset;
+    /// Times the norm of the centred row.
+    float per_centred;
+    /// Times the norm of the row.
+    float per_norm;
+    /// Cosine: added to the half width. Euclidean: times the sum of both squared norms.
+    float relative;
+    /// Cosine: 1 / norm of the query.
+    float scale;
+    /// Euclidean: squared norm of the centred query.
+    float squared;
+} nephrite_code_bound;
+
+/// A rotated query as integers. Every array has nephrite_code_padded(dimension) elements, zero beyond the dimension.
+typedef struct {
+    size_t dimension;
+    /// fine = 256 * fine_high + fine_low.
+    const int16_t *fine;
+    const int8_t *fine_high, *fine_low;
+    const int8_t *coarse;
+    int32_t fine_sum, coarse_sum;
+    /// For fine and coarse sums over the high plane, and for fine sums over both planes.
+    nephrite_code_bound fine_bound, coarse_bound, refined_bound;
+} nephrite_code_query;
+
+/// One implementation; all give the same bytes and the same sums.
+typedef struct nephrite_code_set nephrite_code_set;
+/// Stores up to `capacity` of the sets that this machine has, best first; returns how many it has (at most 4).
+size_t nephrite_code_sets(const nephrite_code_set **sets, size_t capacity);
+/// The set in use: the best, or the one that NEPHRITE_KERNELS names.
+const nephrite_code_set *nephrite_code_set_in_use(void);
+/// "avx512", "avx2", "sse2", "neon" or "portable".
+const char *nephrite_code_set_name(const nephrite_code_set *set);
+
+/// Floats in the signs of a rotation.
+size_t nephrite_rotation_sign_count(size_t dimension);
+/// Fills them from a seed.
+void nephrite_rotation_signs(size_t dimension, uint64_t seed, float *signs);
+/// A bound on the rotation's relative error, in units of 2^-24.
+float nephrite_rotation_error(size_t dimension);
+/// rotated = rotation of (vector - centre), or of vector when `subtracts` is 0; padded with zeros.
+void nephrite_rotate(
+    const nephrite_code_set *set, const nephrite_codec *codec, const float *vector, int subtracts, float *rotated);
+
+/// Bytes of scratch memory that encoding needs, aligned to 64.
+size_t nephrite_encode_scratch(size_t dimension);
+/// Encodes `count` rows that start `stride` bytes apart into both planes; a plane's row has
+/// nephrite_code_nibble_bytes + nephrite_code_factor_bytes bytes.
+void nephrite_encode_rows(
+    const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
+    void *high, void *low, void *scratch);
+
+/// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
+/// Stores lower and upper bounds of ranks (higher is nearer) at the masked rows' places and returns the mask of rows
+/// whose upper bound is not below the threshold.
+uint64_t nephrite_code_scan(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
+    float *lower, float *upper);
+/// The same for several queries with their coarse weights; `lower` and `upper` have 64 floats for each query.
+void nephrite_code_scan_many(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
+    uint64_t mask, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
+/// Bounds the score of one row by both planes.
+void nephrite_code_refine(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low, float *lower,
+    float *upper);
+
+/// The integer sums behind the bounds, for tests: sum of weight * (2 * nibble - 15) over the high plane.
+int32_t nephrite_code_sum_fine(const nephrite_code_set *set, const nephrite_code_query *query, const void *high);
+int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high);
+/// Sum of weight * value over both planes.
+int32_t nephrite_code_sum_refined(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low);
+#endif

@@ -1,0 +1,148 @@
+/// A query as integers, with the constants that turn sums of integers into bounds on scores. A search makes one from the
+/// codec and its query and hands it to the code kernels.
+import CNephrite
+
+/// A rotated, quantised query and its bounds for one metric.
+///
+/// The names of the terms are those of the article *How search works*.
+// SAFETY: everything is written in init only; the memory is freed in deinit.
+@safe final class CodeQuery: @unchecked Sendable {
+    /// What the kernels read.
+    let pointer: UnsafeMutablePointer<nephrite_code_query>
+    private let memory: UnsafeMutableRawPointer
+
+    /// Which terms of the bound are there; tests leave some out to see that each is needed.
+    struct Terms: OptionSet {
+        let rawValue: Int
+        static let residual = Terms(rawValue: 1)
+        static let queryRounding = Terms(rawValue: 2)
+        static let arithmetic = Terms(rawValue: 4)
+        static let all: Terms = [.residual, .queryRounding, .arithmetic]
+    }
+
+    /// - Parameters:
+    ///   - codec: that of the rows.
+    ///   - query: as many finite components as a row has.
+    ///   - metric: how rows are compared.
+    ///   - deviations: nil for bounds that always hold; a number for bounds from the high plane that are so many standard
+    ///     deviations of the residual's projection wide, as if residuals pointed anywhere. By both planes they always hold.
+    /// - Returns: nil if the norm of the query, or of its difference from the centre, is zero or beyond what codes are
+    ///   made for; then rows are to be compared directly.
+    init?(
+        codec: VectorCodec, query: [Float], metric: ScanMetric, deviations: Double? = nil, terms: Terms = .all
+    ) {
+        let rotated = codec.rotated(query, subtractingCentre: metric == .euclidean)
+        let queryNorm = norm(query)
+        let rotatedNorm = norm(rotated)
+        let range = Double(0x1p-49)...Double(0x1p49)
+        guard range.contains(queryNorm) || metric == .euclidean, range.contains(rotatedNorm) else { return nil }
+
+        let dimension = Double(codec.dimension)
+        let unit = 0x1p-24
+        let rotation = Double(nephrite_rotation_error(codec.dimension)) * unit
+        let arithmetic = terms.contains(.arithmetic) ? (3 * rotation + (dimension / 4 + 64) * unit) * 1.01 : 0
+        var base = nephrite_code_bound()
+        switch metric {
+        case .cosine: base.metric = 0
+        case .dot: base.metric = 1
+        case .euclidean: base.metric = 2
+        }
+        base.per_norm = metric == .euclidean ? 0 : roundedUp(arithmetic * queryNorm)
+        base.relative = roundedUp(arithmetic)
+        base.scale = Float(1 / queryNorm)
+        base.squared = Float(rotatedNorm * rotatedNorm)
+        if metric != .euclidean {
+            var offset = 0.0
+            for (a, b) in zip(query, codec.centre) { offset += Double(a) * Double(b) }
+            base.offset = Float(offset)
+        }
+        let width = deviations.map { min(1, $0 / max(1, dimension - 1).squareRoot()) } ?? 1
+        func bound(_ weights: Weights, _ width: Double) -> nephrite_code_bound {
+            var bound = base
+            bound.step = weights.step
+            let weightNorm = norm(weights.values)
+            bound.angle = Float(1 / weightNorm) * (1 - 0x1p-22)
+            let spread = weightNorm * Double(weights.step) * width
+            bound.spread = terms.contains(.residual) ? roundedUp(spread) : 0
+            let rounding = terms.contains(.queryRounding) ? weights.error : 0
+            bound.per_centred = roundedUp(rounding + arithmetic * rotatedNorm)
+            return bound
+        }
+
+        let fine = Weights(
+            rotated, maximum: Double(nephrite_code_weight_max),
+            sum: Double(nephrite_code_weight_sum_max))
+        let coarse = Weights(rotated, maximum: 127, sum: .infinity)
+        let count = rotated.count
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 5, alignment: 64)
+        let wide = unsafe memory.bindMemory(to: Int16.self, capacity: count)
+        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 3 * count)
+        for index in 0..<count {
+            let value: Int = Int(fine.values[index])
+            let low: Int = Int(Int8(truncatingIfNeeded: value))
+            unsafe wide[index] = Int16(value)
+            unsafe bytes[index] = Int8((value - low) / 256)
+            unsafe bytes[count + index] = Int8(low)
+            unsafe bytes[2 * count + index] = Int8(coarse.values[index])
+        }
+        unsafe pointer = UnsafeMutablePointer<nephrite_code_query>.allocate(capacity: 1)
+        unsafe pointer.initialize(
+            to: nephrite_code_query(
+                dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
+                coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
+                fine_bound: bound(fine, width), coarse_bound: bound(coarse, width), refined_bound: bound(fine, 1)))
+    }
+
+    deinit {
+        unsafe pointer.deallocate()
+        unsafe memory.deallocate()
+    }
+
+    /// A vector as integers times a step.
+    private struct Weights {
+        let step: Float
+        var values: [Double] = []
+        var sum = 0.0
+        /// The norm of what is lost.
+        let error: Double
+
+        /// - Parameters:
+        ///   - maximum: the largest absolute value allowed.
+        ///   - sum: the largest sum of absolute values allowed.
+        init(_ vector: [Float], maximum: Double, sum largestSum: Double) {
+            var largest = 0.0
+            var total = 0.0
+            for component in vector {
+                largest = max(largest, Double(component.magnitude))
+                total += Double(component.magnitude)
+            }
+            // Rounded up, so that no weight exceeds its limit; rounding adds a half to each at most.
+            step = roundedUp(max(largest / (maximum - 0.5), total / (largestSum - Double(vector.count))))
+            values.reserveCapacity(vector.count)
+            var lost = 0.0
+            for component in vector {
+                let value = (Double(component) / Double(step)).rounded(.toNearestOrEven)
+                let rest = Double(component) - value * Double(step)
+                lost += rest * rest
+                sum += value
+                values.append(value)
+            }
+            error = lost.squareRoot()
+        }
+    }
+}
+
+private func norm(_ values: [Float]) -> Double {
+    var squares = 0.0
+    for value in values { squares += Double(value) * Double(value) }
+    return squares.squareRoot()
+}
+
+private func norm(_ values: [Double]) -> Double {
+    var squares = 0.0
+    for value in values { squares += value * value }
+    return squares.squareRoot()
+}
+
+/// A float that is not less, whatever a few roundings before it did.
+private func roundedUp(_ value: Double) -> Float { Float(value) * (1 + 0x1p-22) }

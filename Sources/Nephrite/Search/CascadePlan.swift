@@ -1,0 +1,108 @@
+/// What all parts of a search share: the request, the codes, the queries as integers and the shared thresholds. The
+/// searcher makes it once; each part reads it.
+
+struct CascadePlan: Sendable {
+    let snapshot: DatabaseSnapshot
+    let request: SearchRequest
+    let metric: ScanMetric
+    /// Nil: rows are compared directly.
+    let codes: CodeView?
+    /// For each query; nil if it has no form as integers.
+    let codeQueries: [CodeQuery?]
+    let shared: [SharedThreshold]
+    /// Asked about every row that would be kept, with its rank; nil: all are.
+    let test: (@Sendable (UInt32, Float) -> Bool)?
+
+    init(_ snapshot: DatabaseSnapshot, _ request: SearchRequest, codes: CodeView?) {
+        self.snapshot = snapshot
+        self.request = request
+        let metric = ScanMetric(snapshot.options.metric)
+        self.metric = metric
+        var usable = codes
+        // Bounds cannot exclude much when an eighth of all rows is wanted.
+        if case .list = request.rows { usable = nil }
+        if request.limit >= max(1, snapshot.count / 8) { usable = nil }
+        self.codes = usable
+        codeQueries = request.queries.map { query in
+            usable.flatMap { codes in
+                CodeQuery(
+                    codec: codes.codec, query: query, metric: metric, deviations: Self.deviations(request.mode))
+            }
+        }
+        shared = request.queries.map { _ in SharedThreshold() }
+        test = Self.test(snapshot, request)
+    }
+
+    /// The half width of the interval that holds a normal variable's value from one side with the asked probability.
+    private static func deviations(_ mode: SearchMode) -> Double? {
+        switch mode {
+        case .exact: nil
+        case .approximate(let recall): normalQuantile(min(max(recall, 0.5), 0.9999))
+        case .approximateCandidates: 0
+        }
+    }
+
+    private static func test(
+        _ snapshot: DatabaseSnapshot, _ request: SearchRequest
+    ) -> (@Sendable (UInt32, Float) -> Bool)? {
+        let accepts: (@Sendable (UInt32) -> Bool)? =
+            if case .accepting(let test) = request.rows { test } else { nil }
+        guard let after = request.after else {
+            guard let accepts else { return nil }
+            return { slot, _ in accepts(slot) }
+        }
+        return { slot, rank in
+            if rank > after.rank { return false }
+            if rank == after.rank, !after.id.precedes(RecordID(snapshot.id(of: snapshot.records[Int(slot)]))) {
+                return false
+            }
+            return accepts?(slot) ?? true
+        }
+    }
+}
+
+/// The value that a standard normal variable stays below with probability `p` (Acklam 2003, relative error below 1.2e-9).
+func normalQuantile(_ p: Double) -> Double {
+    func ratio(_ numerator: [Double], _ denominator: [Double], _ x: Double) -> Double {
+        numerator.reduce(0) { $0 * x + $1 } / denominator.reduce(0) { $0 * x + $1 }
+    }
+    let tail = 0.02425
+    if p > 1 - tail {
+        // By symmetry with the lower tail.
+        return -normalQuantile(1 - p)
+    }
+    if p < tail {
+        let q = (-2 * logarithm(p)).squareRoot()
+        return ratio(
+            [
+                -7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00, -2.549732539343734e+00,
+                4.374664141464968e+00, 2.938163982698783e+00,
+            ],
+            [7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1], q)
+    }
+    let q = p - 0.5
+    return q
+        * ratio(
+            [
+                -3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02, 1.383577518672690e+02,
+                -3.066479806614716e+01, 2.506628277459239e+00,
+            ],
+            [
+                -5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+                -1.328068155288572e+01, 1,
+            ], q * q)
+}
+
+/// The natural logarithm of a number above zero, by halving until the series of the area tangent converges fast. Only the
+/// C library has a faster one, and this is called once a search.
+private func logarithm(_ value: Double) -> Double {
+    let mantissa = value.significand
+    let ratio = (mantissa - 1) / (mantissa + 1)
+    var term = ratio
+    var sum = 0.0
+    for odd in stride(from: 1.0, through: 61, by: 2) {
+        sum += term / odd
+        term *= ratio * ratio
+    }
+    return 2 * sum + Double(value.exponent) * 0.6931471805599453
+}

@@ -1,0 +1,69 @@
+/// What a search is asked for and what it hands back, inside the engine: the public calls of a snapshot make requests, the
+/// searcher answers them.
+
+/// Which rows of a snapshot take part in a search.
+enum RowChoice: Sendable {
+    /// Every live row.
+    case all
+    /// No row.
+    case none
+    /// Live rows of a set.
+    case slots(SlotSet)
+    /// A few live rows, in ascending order.
+    case list([UInt32])
+    /// Live rows that a test holds for; it is asked only about rows that would be among the nearest.
+    case accepting(@Sendable (UInt32) -> Bool)
+}
+
+/// One or several queries over the same rows.
+struct SearchRequest: Sendable {
+    var queries: [[Float]]
+    /// How many rows to find for each.
+    var limit: Int
+    var mode = SearchMode.exact
+    var rows = RowChoice.all
+    /// Rows of a lower rank are not wanted.
+    var floor = -Float.infinity
+    /// Rows up to this place in the order are not wanted.
+    var after: SearchPosition?
+    var maximumThreads: Int?
+    /// Take the times of the stages.
+    var isTimed = false
+}
+
+/// A place in the order of a search's results: by rank, and by id where ranks are equal.
+struct SearchPosition: Sendable, Hashable {
+    let rank: Float
+    let id: RecordID
+}
+
+/// What the stages of a search did.
+struct SearchCounts: Sendable {
+    /// Rows bounded by the high plane, by both planes, and rows compared in float32: candidates, and rows without a code.
+    var bounded = 0
+    var refined = 0
+    var compared = 0
+    var direct = 0
+    /// Nanoseconds of the stages, summed over the threads; 0 unless timed.
+    var scanTime: UInt64 = 0
+    var refineTime: UInt64 = 0
+    var compareTime: UInt64 = 0
+
+    static func += (left: inout SearchCounts, right: SearchCounts) {
+        left.bounded += right.bounded
+        left.refined += right.refined
+        left.compared += right.compared
+        left.direct += right.direct
+        left.scanTime += right.scanTime
+        left.refineTime += right.refineTime
+        left.compareTime += right.compareTime
+    }
+}
+
+/// The answer: for each query its rows, best first.
+struct SearchAnswer: Sendable {
+    var rows: [[TopK.Entry]]
+    var counts = SearchCounts()
+    var usedCodes = false
+    var threadCount = 1
+}
