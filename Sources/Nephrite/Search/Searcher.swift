@@ -18,6 +18,8 @@ final class Searcher: Sendable {
 
     func search(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int) async throws -> [SearchHit] {
         try Task.checkCancellation()
+        // A search is what has codes made.
+        _ = snapshot.codes
         let pageCount = snapshot.records.pages.pageCount
         let byteCount = snapshot.count * snapshot.identity.stride
         guard let executor, byteCount > Self.inlineByteCount else {

@@ -1,9 +1,10 @@
 // The whole engine on a simulated disk in a seeded executor: the durability tests hand it disks and get back states.
-import Nephrite
 import StorageIO
 import StorageSimulation
 import Synchronization
 import Testing
+
+@testable import Nephrite
 
 /// How a simulated store is set up; everything that decides a run.
 struct SimulationSettings: Sendable {
@@ -13,6 +14,8 @@ struct SimulationSettings: Sendable {
     var bulkByteThreshold = 16 << 10
     var maximumOpenFiles = 100
     var stepLimit = 300_000
+    var quantizationByteThreshold = 4 << 20
+    var codeChunkByteCount = 4 << 20
 }
 
 /// A value that tests share with hooks and tasks.
@@ -51,6 +54,8 @@ enum Simulation {
         configuration.bulkByteThreshold = settings.bulkByteThreshold
         configuration.maximumOpenFiles = settings.maximumOpenFiles
         configuration.addressSpaceReservation = 1 << 20
+        configuration.quantizationByteThreshold = settings.quantizationByteThreshold
+        configuration.codeChunkByteCount = settings.codeChunkByteCount
         configuration.environment.fileSystem = { _ in disk }
         configuration.environment.clock = executor.clock
         configuration.environment.random = SeededRandom(seed: settings.seed &* 0x9E37_79B9 &+ 17)
