@@ -10,19 +10,21 @@ package struct CatalogueEntry: Sendable, Hashable {
     package var dimension: Int
     package var metric: FormatMetric
     package var durability: FormatDurability
+    package var quantization: FormatQuantization
     package var uuid: StorageUUID
     /// Nanoseconds since 1970.
     package var createdAt: UInt64
 
     package init(
         number: UInt32, name: String, dimension: Int, metric: FormatMetric, durability: FormatDurability,
-        uuid: StorageUUID, createdAt: UInt64
+        quantization: FormatQuantization = .automatic, uuid: StorageUUID, createdAt: UInt64
     ) {
         self.number = number
         self.name = name
         self.dimension = dimension
         self.metric = metric
         self.durability = durability
+        self.quantization = quantization
         self.uuid = uuid
         self.createdAt = createdAt
     }
@@ -47,7 +49,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         case .relaxed: writer.append(UInt8(1))
         }
         writer.append(UInt16(name.utf8.count))
-        writer.append(UInt32(0))
+        writer.append(quantization.rawValue)
+        writer.pad(to: writer.count + 3)
         switch durability {
         case .durable: writer.append(UInt64(0))
         case .relaxed(let nanoseconds): writer.append(nanoseconds)
@@ -74,7 +77,10 @@ package struct CatalogueEntry: Sendable, Hashable {
         else { throw reader.error(.invalidValue) }
         let durabilityCode = try reader.u8()
         let nameLength = Int(try reader.u16())
-        try reader.zeros(4)
+        guard let quantization = FormatQuantization(rawValue: try reader.u8()) else {
+            throw reader.error(.invalidValue, at: start + 12)
+        }
+        try reader.zeros(3)
         let interval = try reader.u64()
         let durability: FormatDurability
         switch (durabilityCode, interval) {
@@ -90,7 +96,7 @@ package struct CatalogueEntry: Sendable, Hashable {
         guard DatabaseName.isValid(name) else { throw reader.error(.invalidValue, at: nameRange.lowerBound) }
         try reader.zeros(start + roundedUp(reader.offset - start, toMultipleOf: 8) - reader.offset)
         return CatalogueEntry(
-            number: number, name: name, dimension: dimension, metric: metric, durability: durability, uuid: uuid,
-            createdAt: createdAt)
+            number: number, name: name, dimension: dimension, metric: metric, durability: durability,
+            quantization: quantization, uuid: uuid, createdAt: createdAt)
     }
 }

@@ -58,3 +58,9 @@ package enum FormatDurability: Sendable, Hashable {
     /// At once; the log is synced within the interval.
     case relaxed(nanoseconds: UInt64)
 }
+
+/// Whether codes of the vectors are kept for faster searches, as stored.
+package enum FormatQuantization: UInt8, Sendable, Hashable, CaseIterable {
+    case automatic = 0
+    case none = 1
+}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fuzzes one parser of StorageFormat with libFuzzer: Tests/Fuzz/run.sh TARGET SECONDS
-# TARGET: header, segment, catalogue, metadata, logbodies. New inputs are kept beside the build, not in the corpus;
+# TARGET: header, segment, catalogue, metadata, logbodies, codes. New inputs are kept beside the build, not in the corpus;
 # Tests/Fuzz/run.sh TARGET merge takes up to 100 small ones that reach new code into Tests/Fuzz/Corpus/TARGET.
 set -eu
 target=${1:?usage: run.sh TARGET SECONDS|merge}

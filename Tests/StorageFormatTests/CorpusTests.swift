@@ -4,7 +4,7 @@ import StorageFormat
 import Testing
 
 @Suite struct CorpusTests {
-    @Test(arguments: ["header", "segment", "catalogue", "metadata", "logbodies"])
+    @Test(arguments: ["header", "segment", "catalogue", "metadata", "logbodies", "codes"])
     func `no input that a fuzzer kept traps`(_ target: String) throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Fuzz/Corpus/\(target)")

@@ -160,7 +160,7 @@ enum BodyKind: String, CaseIterable {
 
 /// The parsers that read whole files or parts of them.
 enum Parser: String, CaseIterable {
-    case header, segment, catalogue, metadata, logRecord, bodies
+    case header, segment, catalogue, metadata, logRecord, bodies, codes
 
     var magic: [UInt8]? {
         switch self {
@@ -168,6 +168,7 @@ enum Parser: String, CaseIterable {
         case .segment: Array("NWSG".utf8)
         case .catalogue: Array("NCAT".utf8)
         case .logRecord: Array("NWRC".utf8)
+        case .codes: Array("NCOD".utf8)
         case .metadata, .bodies: nil
         }
     }
@@ -180,6 +181,7 @@ enum Parser: String, CaseIterable {
         case .metadata: try Fixtures.metadata()
         case .logRecord: Fixtures.record
         case .bodies: try BodyKind.commit.golden()
+        case .codes: Fixtures.codes.encode()
         }
     }
 
@@ -194,6 +196,7 @@ enum Parser: String, CaseIterable {
             guard (84...copy.count).contains(end) else { return copy }
             copy.put(checksum(copy[..<(end - 4)], continuing: checksum("NCAT".utf8)), at: end - 4)
             return copy
+        case .codes: return bytes.resealed(label: "NCOD header", index: 1)
         case .metadata, .logRecord, .bodies: return bytes
         }
     }
@@ -210,6 +213,9 @@ enum Parser: String, CaseIterable {
             _ = findKey("abc", in: bytes)
         case .logRecord: _ = LogCodec.nextValid(bytes, from: 0, saltSeed: 1)
         case .bodies: for kind in BodyKind.allCases { _ = kind.accepts(bytes) }
+        case .codes:
+            _ = try? CodeFileHeader.decode(bytes, copy: 1)
+            _ = try? CodeFileHeader.newest([UInt8](repeating: 0, count: 4_096) + bytes, fileSize: 1 << 40)
         }
     }
 }

@@ -47,7 +47,7 @@ import Testing
     @Test("The rows of every table follow one another without a gap, to the structure's end")
     func tablesAreWhole() throws {
         let tables = try Self.tables()
-        #expect(tables.count == 12)
+        #expect(tables.count == 13)
         for table in tables {
             var offset = 0
             for row in table.rows {
@@ -65,6 +65,7 @@ import Testing
             "directory bucket": DirectoryBucket.byteCount, "page table entry": PageTableEntry.byteCount,
             "segment header": SegmentHeader.copyByteCount, "log record header": LogRecordHeader.byteCount,
             "store reference": StoreReference.byteCount, "committed state": CommittedState.byteCount,
+            "code file header": CodeFileHeader.byteCount,
             "commit front": CommitBody.encodedByteCount(databaseCount: 0),
         ]
         for (name, size) in sizes.sorted(by: { $0.key < $1.key }) {
@@ -117,11 +118,29 @@ import Testing
         for (field, value) in expected { #expect(try table.value(field, in: bytes) == value, "\(field)") }
     }
 
+    @Test("A code file header has its fields where the document says")
+    func codeFileHeader() throws {
+        let header = CodeFileHeader(
+            uuid: StorageUUID(high: 1, low: 2), incarnation: 3, generation: 4, seed: 5, codedThroughLSN: 6,
+            codedSlotCount: 7, dimension: 8, codecVersion: 9, highStride: 160, lowStride: 176, chunkSlotCount: 1_024,
+            centreCount: 8, centreChecksum: 12)
+        let bytes = header.encode()
+        let table = try Self.table("code file header")
+        let expected: [(String, UInt64)] = [
+            ("magic", 0x444f_434e), ("version", 1), ("minimum reader version", 1), ("incarnation", 3),
+            ("generation", 4), ("seed", 5), ("coded through", 6), ("coded slots", 7), ("dimension", 8),
+            ("codec version", 9), ("high stride", 160), ("low stride", 176), ("slots in a chunk", 1_024),
+            ("centre components", 8), ("centre checksum", 12),
+        ]
+        for (field, value) in expected { #expect(try table.value(field, in: bytes) == value, "\(field)") }
+        #expect(bytes[8..<24].elementsEqual([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]))
+    }
+
     @Test("A catalogue and its entries have their fields where the document says")
     func catalogue() throws {
         let entry = CatalogueEntry(
             number: 10, name: "ab", dimension: 11, metric: .dot, durability: .relaxed(nanoseconds: 12),
-            uuid: StorageUUID(high: 13, low: 14), createdAt: 15)
+            quantization: .none, uuid: StorageUUID(high: 13, low: 14), createdAt: 15)
         let catalogue = Catalogue(
             storeUUID: StorageUUID(high: 1, low: 2), generation: 3, catalogueLSN: 4, lastLSN: 5,
             nextSegmentSequence: 6, nextDatabaseNumber: 7, isCleanShutdown: true, createdAt: 8, entries: [entry])
@@ -136,6 +155,7 @@ import Testing
         let entryTable = try Self.table("catalogue entry")
         let expectedEntry: [(String, UInt64)] = [
             ("number", 10), ("dimension", 11), ("metric", 1), ("durability", 1), ("name length", 2),
+            ("quantization", 1),
             ("relaxed interval", 12), ("created at", 15),
         ]
         for (field, value) in expectedEntry {

@@ -19,6 +19,16 @@ extension SegmentHeader {
     }
 }
 
+extension CodeFileHeader {
+    static func decode(_ bytes: [UInt8], copy: Int) throws(FormatError) -> CodeFileHeader {
+        try unsafe parse(bytes) { raw throws(FormatError) in try unsafe decode(raw, copy: copy) }
+    }
+
+    static func newest(_ bytes: [UInt8], fileSize: UInt64) throws(FormatError) -> CodeFileHeader {
+        try unsafe parse(bytes) { raw throws(FormatError) in try unsafe newest(raw, fileSize: fileSize) }
+    }
+}
+
 extension Catalogue {
     static func decodeFile(_ bytes: [UInt8]) throws(FormatError) -> (Catalogue, damagedCopies: [Int]) {
         try unsafe parse(bytes) { raw throws(FormatError) in try unsafe decodeFile(raw) }

@@ -25,6 +25,19 @@ public enum Durability: Sendable, Hashable {
     public static let relaxed = Durability.relaxed(every: .seconds(5))
 }
 
+/// Whether codes of a database's vectors are kept beside them.
+///
+/// A code takes about a quarter of its vector's bytes and says enough about it to rule it out, so that a search reads
+/// little of the vectors themselves. Codes never change what a search returns. They are in a file of their own,
+/// `vectors.codes`, which can be made again from the vectors at any time.
+public enum Quantization: String, Sendable, Hashable, Codable, CaseIterable {
+    /// A database that is searched has its vectors encoded in the background, once it has 1,000 records and
+    /// ``StoreConfiguration/quantizationByteThreshold`` of vectors; what is written afterwards follows.
+    case automatic
+    /// Never.
+    case none
+}
+
 /// The shape and promises of a database.
 public struct DatabaseOptions: Sendable, Hashable {
     /// The number of components (32-bit floats) of every vector, 1…65,536.
@@ -33,6 +46,8 @@ public struct DatabaseOptions: Sendable, Hashable {
     public var metric: DistanceMetric
     /// What an acknowledged write survives.
     public var durability: Durability
+    /// Whether codes of the vectors are kept for faster searches.
+    public var quantization: Quantization
 
     /// Creates options.
     ///
@@ -40,10 +55,15 @@ public struct DatabaseOptions: Sendable, Hashable {
     ///   - dimension: components per vector, 1…65,536.
     ///   - metric: the similarity measure searches use.
     ///   - durability: what acknowledged writes survive; `.durable` unless said otherwise.
-    public init(dimension: Int, metric: DistanceMetric = .cosine, durability: Durability = .durable) {
+    ///   - quantization: whether codes of the vectors are kept for faster searches; `.automatic` unless said otherwise.
+    public init(
+        dimension: Int, metric: DistanceMetric = .cosine, durability: Durability = .durable,
+        quantization: Quantization = .automatic
+    ) {
         self.dimension = dimension
         self.metric = metric
         self.durability = durability
+        self.quantization = quantization
     }
 }
 

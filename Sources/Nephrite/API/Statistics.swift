@@ -33,6 +33,18 @@ public struct DatabaseStatistics: Sendable, Hashable, Codable {
     public var searches: UInt64
     /// Snapshots that are held, the published one included.
     public var snapshotCount: Int
+    /// Whether codes of the vectors are kept.
+    public var quantization: Quantization
+    /// Records that have a code.
+    public var codedCount: Int
+    /// Bytes of the file of codes; 0 while it is not in use.
+    public var codeByteCount: Int
+    /// The share of the records that have a code, 0…1; nil while no codes are kept: nobody has searched, the database is
+    /// small, or the file of codes failed.
+    public var codingProgress: Double?
+    /// How often codes were given up, until the database was opened again, because a call on their file failed. Searches do
+    /// without them meanwhile.
+    public var codingFailures: UInt64
     /// When it was created, in seconds since 1970.
     public var createdAt: Double
     /// When it was changed last, in seconds since 1970.
@@ -74,13 +86,25 @@ extension DatabaseFile {
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,
             searches: cell.metrics.searches.current, snapshotCount: cell.ledger.aliveCount,
+            quantization: identity.options.quantization, codedCount: 0, codeByteCount: codes.byteCount,
+            codingProgress: nil, codingFailures: cell.metrics.codingFailures.current,
             createdAt: Double(identity.createdAt) / 1_000_000_000, updatedAt: Double(updatedAt) / 1_000_000_000)
     }
 }
 
 extension VectorDatabase {
     /// What the database holds and what was done to it.
-    public func statistics() async throws -> DatabaseStatistics { try await withFile { await $0.statistics() } }
+    public func statistics() async throws -> DatabaseStatistics {
+        try await withFile { file in
+            var statistics = await file.statistics()
+            guard file.codes.phase == .open else { return statistics }
+            let snapshot = await file.makeSnapshot()
+            let codedCount = await store.context.io.run { snapshot.codedCount() }
+            statistics.codedCount = codedCount
+            statistics.codingProgress = snapshot.count == 0 ? 1 : Double(codedCount) / Double(snapshot.count)
+            return statistics
+        }
+    }
 }
 
 extension VectorStore {

@@ -44,12 +44,17 @@ public struct StoreConfiguration: Sendable {
     ///
     /// Above it a vector is written once; below it twice, but with one sync instead of two.
     public var bulkByteThreshold = 1 << 18
+    /// Bytes of vectors from which on a database that is searched has codes made of them, unless its
+    /// ``DatabaseOptions/quantization`` says never. Fewer are scanned quickly enough as they are.
+    public var quantizationByteThreshold = 4 << 20
     /// Address space reserved per mapped area of an open database, in bytes.
     public var addressSpaceReservation = 4 << 30
     /// Whether a root on a network file system is accepted, where locks and mappings may not keep their promises.
     public var allowsNetworkFileSystems = false
     /// The system the store runs on; simulations replace it.
     public var environment = StoreEnvironment()
+    /// About how many bytes a chunk of a new code file takes; tests make it small.
+    package var codeChunkByteCount = 4 << 20
 
     /// The defaults.
     public init() {}

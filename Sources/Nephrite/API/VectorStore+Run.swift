@@ -65,6 +65,7 @@ extension VectorStore {
         let context = store.context
         let log = context.log
         let scheduler = FlushScheduler(context: context)
+        let encoder = CodeEncoder(context: context)
         var failure: (any Error)?
         await withDiscardingTaskGroup { group in
             group.addTask(executorPreference: threads.log) {
@@ -73,7 +74,10 @@ extension VectorStore {
             group.addTask { await store.checkpointer.run() }
             group.addTask { await store.checkpointer.runTimer() }
             group.addTask { await scheduler.run() }
-            if configuration.access == .readWrite { _ = await context.io.run { log.replenishReserve() } }
+            if configuration.access == .readWrite {
+                group.addTask { await encoder.run() }
+                _ = await context.io.run { log.replenishReserve() }
+            }
             becomeReady(store, opened.report)
             await untilCancelled()
             group.cancelAll()

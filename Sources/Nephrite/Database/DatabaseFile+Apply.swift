@@ -18,6 +18,7 @@ extension DatabaseFile {
             pendingInserts -= part.insertCount
             lastCommitLSN = lsn
             pending.remove(part.batch, serial: part.serial)
+            noteStored(part.batch)
             cell.metrics.commits.add(1)
             cell.metrics.recordsWritten.add(UInt64(part.storeCount))
             cell.metrics.recordsDeleted.add(UInt64(part.batch.operations.count - part.storeCount))

@@ -221,6 +221,8 @@ extension DatabaseFile {
     /// Gives every store operation a slot and payload space; there is room for all of them.
     private func allocate(_ batch: OperationBatch) {
         Self.allocate(&batch.operations, from: &slots, and: &payload)
+        // The one place where slots are handed out: what a slot held before has no code from here on.
+        codes.forget(batch.operations)
     }
 
     private static func allocate(

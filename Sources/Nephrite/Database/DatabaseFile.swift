@@ -35,6 +35,8 @@ actor DatabaseFile {
     nonisolated let dataFile: DataFile
     nonisolated let context: StoreContext
     nonisolated let logState: DatabaseLogState
+    /// Codes of the vectors, if there are any.
+    nonisolated let codes: CodeStore
 
     var layout: FileLayout
     var mapping: DataMapping
@@ -65,12 +67,17 @@ actor DatabaseFile {
     /// The commit that last added extents; they make the file dirty even without a record.
     var lastLayoutLSN: UInt64 = 0
     var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Pages of the record table with records that the encoder has not been told of yet.
+    var storedPages = PageMarks()
+    /// Whether the encoder wants to be told.
+    var notesStoredPages = false
 
     init(_ loaded: LoadedDatabase, cell: DatabaseCell, context: StoreContext) {
         identity = loaded.identity
         self.cell = cell
         self.context = context
         dataFile = loaded.dataFile
+        codes = CodeStore(identity: loaded.identity, cell: cell, context: context)
         layout = loaded.layout
         mapping = loaded.mapping
         index = loaded.index
@@ -96,8 +103,7 @@ actor DatabaseFile {
         DatabaseSnapshot(
             identity: identity, records: index.records, directory: index.directory, mapping: mapping,
             count: index.liveCount, version: lastCommitLSN, fingerprint: index.fingerprint, ledger: cell.ledger,
-            searcher: context.searcher,
-            verifiesReads: context.configuration.verifiesReads)
+            searcher: context.searcher, codeStore: codes, verifiesReads: context.configuration.verifiesReads)
     }
 
     // MARK: Waiting
@@ -136,6 +142,7 @@ actor DatabaseFile {
     func close() throws(FileSystemError) {
         isClosed = true
         wakeWaiters()
+        codes.close()
         try dataFile.file.close()
     }
 }

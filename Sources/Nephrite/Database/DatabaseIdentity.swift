@@ -25,6 +25,31 @@ struct DatabaseIdentity: Sendable {
     }
 }
 
+extension DatabaseOptions {
+    /// What the catalogue says.
+    init(_ entry: CatalogueEntry) {
+        self.init(
+            dimension: entry.dimension, metric: DistanceMetric(entry.metric),
+            durability: Durability(entry.durability), quantization: Quantization(entry.quantization))
+    }
+}
+
+extension Quantization {
+    var format: FormatQuantization {
+        switch self {
+        case .automatic: .automatic
+        case .none: .none
+        }
+    }
+
+    init(_ format: FormatQuantization) {
+        switch format {
+        case .automatic: self = .automatic
+        case .none: self = .none
+        }
+    }
+}
+
 extension DistanceMetric {
     var format: FormatMetric {
         switch self {

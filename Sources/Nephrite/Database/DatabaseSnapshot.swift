@@ -12,6 +12,7 @@ public final class DatabaseSnapshot: Sendable {
     let directory: IDDirectory
     let mapping: DataMapping
     let searcher: Searcher
+    let codeStore: CodeStore
     let verifiesReads: Bool
     /// What the commits up to this one left, for proofs of sameness.
     let fingerprint: StateFingerprint
@@ -26,13 +27,14 @@ public final class DatabaseSnapshot: Sendable {
     init(
         identity: DatabaseIdentity, records: RecordTable, directory: IDDirectory, mapping: DataMapping,
         count: Int, version: RecordVersion, fingerprint: StateFingerprint, ledger: SnapshotLedger, searcher: Searcher,
-        verifiesReads: Bool
+        codeStore: CodeStore, verifiesReads: Bool
     ) {
         self.identity = identity
         self.records = records
         self.directory = directory
         self.mapping = mapping
         self.searcher = searcher
+        self.codeStore = codeStore
         self.verifiesReads = verifiesReads
         self.fingerprint = fingerprint
         self.ledger = ledger
@@ -45,6 +47,9 @@ public final class DatabaseSnapshot: Sendable {
 
     /// What the database was created with.
     public var options: DatabaseOptions { identity.options }
+
+    /// The codes of the vectors, for a search: nil if there are none. Asking is what has them made.
+    var codes: CodeView? { codeStore.view(forSearchOf: count) }
 
     // MARK: Finding
 

@@ -81,6 +81,7 @@ struct Checkpointer: Sendable {
             guard let file = cell.pinForClosing() else { continue }
             defer { cell.unpin() }
             try await file.checkpoint()
+            await file.stampCodes()
         }
     }
 }

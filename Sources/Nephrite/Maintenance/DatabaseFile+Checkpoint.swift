@@ -22,6 +22,8 @@ extension DatabaseFile {
             wakeWaiters()
         }
         let plan = makePlan()
+        // What the plan makes durable is what a stamp of the codes may speak of.
+        let planned = codes.hasUnstamped ? makeSnapshot() : nil
         recordRegions[plan.region] = 0
         directoryRegions[plan.region] = 0
         // Also a relaxed commit must be in the log before it is in a header, or its LSN could be given out twice.
@@ -37,6 +39,7 @@ extension DatabaseFile {
         switch result {
         case .success(let checksum):
             finish(plan, headerChecksum: checksum)
+            if let planned { await stampCodes(asOf: planned) }
         case .failure(let error):
             let failure = StoreError(error.cause, database: name)
             if error.isFatal { context.fence(failure) }

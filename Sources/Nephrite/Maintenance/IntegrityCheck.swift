@@ -32,6 +32,7 @@ struct IntegrityCheck {
         if snapshot.directory.count != snapshot.count {
             add("directory", "The id directory counts \(snapshot.directory.count) ids.", [], &report)
         }
+        CodeCheck(snapshot: snapshot).run(&report)
         return report
     }
 

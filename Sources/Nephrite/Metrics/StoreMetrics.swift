@@ -28,6 +28,7 @@ struct DatabaseMetrics: Sendable {
     let checkpoints = Counter()
     let growths = Counter()
     let searches = Counter()
+    let codingFailures = Counter()
 }
 
 extension Duration {

@@ -11,6 +11,8 @@ final class StoreContext: Sendable {
     let io: IOContext
     let searcher: Searcher
     let metrics: StoreMetrics
+    /// Databases whose vectors wait to be encoded.
+    let coding = CodingQueue()
     /// Large buffers of the write path.
     let buffers = BufferPool()
     /// The registry's logical clock, which tells how recently a database was used.

@@ -122,6 +122,10 @@ actor StoreRegistry {
 
     /// Closes files until one more may be opened.
     private func makeRoom(since started: UInt64) async throws {
+        guard isFull else { return }
+        // The encoder takes hold of files again and again; none could be closed while it goes on.
+        context.coding.holdBack()
+        defer { context.coding.release() }
         let clock = context.configuration.environment.clock
         var pause: UInt64 = 50_000
         while openNumbers.count >= max(1, context.configuration.maximumOpenFiles) {
@@ -152,6 +156,7 @@ actor StoreRegistry {
         guard let file = cell.pin() else { return false }
         do {
             try await file.checkpoint()
+            await file.stampCodes()
         } catch {
             cell.unpin()
             throw error
@@ -197,7 +202,8 @@ actor StoreRegistry {
         let entry = CatalogueEntry(
             number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
             metric: options.metric.format, durability: options.durability.format,
-            uuid: .random(environment.random), createdAt: environment.clock.wallNanoseconds())
+            quantization: options.quantization.format, uuid: .random(environment.random),
+            createdAt: environment.clock.wallNanoseconds())
         catalogue.nextDatabaseNumber += 1
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let hashKey = IDHashKey(k0: environment.random.next(), k1: environment.random.next())
@@ -336,10 +342,8 @@ actor StoreRegistry {
 extension DatabaseCell {
     convenience init(_ entry: CatalogueEntry) {
         self.init(
-            number: entry.number, name: entry.name,
-            options: DatabaseOptions(
-                dimension: entry.dimension, metric: DistanceMetric(entry.metric),
-                durability: Durability(entry.durability)), uuid: entry.uuid.description, createdAt: entry.createdAt)
+            number: entry.number, name: entry.name, options: DatabaseOptions(entry), uuid: entry.uuid.description,
+            createdAt: entry.createdAt)
     }
 }
 

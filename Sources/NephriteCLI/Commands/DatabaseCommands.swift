@@ -12,6 +12,9 @@ enum CreateCommand: Command {
             .value("dimension", "D", "The number of components of every vector, 1 to 65536.", isRequired: true),
             .value("metric", "METRIC", "cosine (the default), dot or euclidean."),
             .value(
+                "quantization", "MODE",
+                "automatic (the default): keep codes of the vectors for faster searches; none: never."),
+            .value(
                 "relaxed", "SECONDS",
                 "Acknowledge before the disk has it; a loss of power then loses up to so many seconds."),
             .json,
@@ -29,6 +32,7 @@ enum CreateCommand: Command {
         guard let dimension = try arguments.integer("dimension", in: range) else { return }
         var options = DatabaseOptions(dimension: dimension)
         if let metric = try arguments.choice("metric", DistanceMetric.self) { options.metric = metric }
+        if let mode = try arguments.choice("quantization", Quantization.self) { options.quantization = mode }
         if let seconds = try arguments.number("relaxed", in: 0.001...3600) {
             options.durability = .relaxed(every: .milliseconds(Int((seconds * 1000).rounded())))
         }
@@ -136,6 +140,7 @@ extension JSONText {
         field("name", name)
         field("dimension", options.dimension)
         field("metric", options.metric.rawValue)
+        field("quantization", options.quantization.rawValue)
         switch options.durability {
         case .durable: field("durability", "durable")
         case .relaxed(let interval):

@@ -19,6 +19,10 @@ package struct SimulationSettings: Sendable {
     package var checkpointInterval: Duration = .seconds(60)
     /// See ``StoreConfiguration``.
     package var access = StoreConfiguration.Access.readWrite
+    /// See ``StoreConfiguration``.
+    package var quantizationByteThreshold = 4 << 20
+    /// The size of a code file's chunks.
+    package var codeChunkByteCount = 4 << 20
     /// How many jobs a run may take.
     package var stepLimit = 300_000
     /// Time; a new clock for each run unless set.
@@ -47,6 +51,8 @@ package enum Simulation {
     ) -> StoreConfiguration {
         var configuration = StoreConfiguration()
         configuration.access = settings.access
+        configuration.quantizationByteThreshold = settings.quantizationByteThreshold
+        configuration.codeChunkByteCount = settings.codeChunkByteCount
         configuration.logSegmentByteCount = settings.segmentByteCount
         configuration.logByteLimit = settings.logByteLimit
         configuration.bulkByteThreshold = settings.bulkByteThreshold

@@ -102,3 +102,10 @@ write("metadata", struct.pack("<HH", len(fields), 0) + b"".join(fields))
 
 write("record-entry", place(32, (0, "Q", 0x1112131415161718), (8, "I", 1234), (12, "I", 0x01000005), (16, "Q", 1000),
                             (24, "I", 0x21222324), (28, "H", 3)))
+
+codes = place(
+    4096,
+    (0, None, b"NCOD"), (4, "H", 1), (6, "H", 1), (8, None, UUID), (24, "Q", 9), (32, "Q", 7),
+    (40, "Q", 0x3132333435363738), (48, "Q", 0x1122334455667788), (56, "Q", 300), (64, "I", 3), (68, "I", 5),
+    (72, "I", 32), (76, "I", 16), (80, "I", 256), (84, "I", 3), (88, "I", 0x41424344))
+write("code-file-header", sealed(codes, crc32c(b"NCOD header\x01")))

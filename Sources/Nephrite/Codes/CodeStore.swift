@@ -1,0 +1,251 @@
+/// The codes of an open database: decides whether there are any, keeps the bits of which slots have one, and hands views
+/// to searches. The encoder has it work in steps; the database actor tells it which slots are handed out again.
+import StorageFormat
+import StorageIO
+import Synchronization
+
+/// Nothing here is needed for durability: what fails ends the codes of this database until it is opened again, and
+/// searches go on without.
+final class CodeStore: Sendable {
+    /// Rows that the centre is the mean of; a database of fewer has no codes.
+    static let minimumRowCount = 1_000
+
+    enum Phase: Sendable {
+        /// The database wants no codes, or a newer release made them.
+        case off
+        /// Nobody has searched for long enough to be worth it.
+        case idle
+        /// The encoder was asked to open the file or to make it.
+        case requested
+        case open
+        /// A call on the file failed.
+        case failed
+        case closed
+    }
+
+    /// What a step came to.
+    enum Progress: Sendable {
+        /// There is more to do; much has been written since the last stamp.
+        case more(wantsStamp: Bool)
+        case idle
+        case stopped
+    }
+
+    private struct Shared {
+        var phase: Phase
+        var view: CodeView?
+        var coded: [CodedSlots] = []
+        var byteCount = 0
+    }
+
+    let identity: DatabaseIdentity
+    let context: StoreContext
+    private let cell: DatabaseCell
+    private let shared: Mutex<Shared>
+    /// The file and what is to be done in it; held for the length of a step or a stamp, by I/O threads only.
+    private let work = Mutex<CodeWork?>(nil)
+    /// Whether codes were written since the last stamp.
+    private let unstamped = Atomic<Bool>(false)
+
+    init(identity: DatabaseIdentity, cell: DatabaseCell, context: StoreContext) {
+        self.identity = identity
+        self.cell = cell
+        self.context = context
+        shared = Mutex(Shared(phase: identity.options.quantization == .none ? .off : .idle))
+    }
+
+    // MARK: Searches and the database actor
+
+    /// The codes, for a search of so many rows; nil if there are none. The first search that is worth it has them made.
+    func view(forSearchOf rowCount: Int) -> CodeView? {
+        let (view, isFirst) = shared.withLock { shared -> (CodeView?, Bool) in
+            guard shared.phase == .idle, isWorthwhile(rowCount) else { return (shared.view, false) }
+            shared.phase = .requested
+            return (nil, true)
+        }
+        if isFirst { context.coding.request(cell) }
+        return view
+    }
+
+    private func isWorthwhile(_ rowCount: Int) -> Bool {
+        rowCount >= Self.minimumRowCount
+            && rowCount * identity.vectorByteCount >= context.configuration.quantizationByteThreshold
+    }
+
+    /// The codes as they are now, asked for by nobody who searches.
+    var currentView: CodeView? { shared.withLock { $0.view } }
+
+    /// Whether the encoder has something to do here.
+    var isWanted: Bool { shared.withLock { $0.phase == .requested || $0.phase == .open } }
+
+    var phase: Phase { shared.withLock { $0.phase } }
+
+    /// Bytes of the file, 0 while it is not open.
+    var byteCount: Int { shared.withLock { $0.byteCount } }
+
+    var hasUnstamped: Bool { unstamped.load(ordering: .relaxed) }
+
+    /// Forgets the codes of slots that are being handed out again. Nothing has been written to the slots yet, and no
+    /// snapshot reaches what they held: whoever sees the new record sees that it has no code.
+    func forget(_ operations: [BatchOperation]) {
+        let coded = shared.withLock { $0.coded }
+        guard !coded.isEmpty else { return }
+        for operation in operations where operation.kind == .store { coded.remove(slot: operation.slot) }
+    }
+
+    /// Closes the file. Views stay as they are for snapshots that outlive it.
+    func close() {
+        shared.withLock { $0.phase = .closed }
+        work.withLock { work in
+            try? work?.file.file.close()
+            work = nil
+        }
+    }
+
+    // MARK: The encoder
+
+    /// Opens or makes the file in the first step, then encodes what has no code, for about a millisecond.
+    func advance(_ request: CodingWork) -> Progress {
+        withExtendedLifetime(request.snapshot) {
+            do throws(FileSystemError) {
+                return try work.withLock { (work) throws(FileSystemError) -> Progress in
+                    if work == nil {
+                        guard let opened = try open(request) else { return .stopped }
+                        work = opened
+                        publish(opened.file)
+                    }
+                    return try advance(&work!, request)
+                }
+            } catch {
+                fail()
+                return .stopped
+            }
+        }
+    }
+
+    private func advance(_ work: inout CodeWork, _ request: CodingWork) throws(FileSystemError) -> Progress {
+        let clock = context.configuration.environment.clock
+        let start = clock.monotonicNanoseconds()
+        work.pages.formUnion(request.pages)
+        var pageCount = 0
+        defer { work.noteFrontier(request.snapshot) }
+        while let page = work.pages.first {
+            if pageCount == CodeWork.stepPageCount
+                || pageCount > 0 && clock.monotonicNanoseconds() &- start >= CodeWork.stepNanoseconds
+            {
+                return .more(wantsStamp: work.unstampedByteCount >= CodeWork.stampByteCount)
+            }
+            try makeRoom(for: page, in: &work, request.snapshot)
+            let coded = shared.withLock { $0.coded }
+            if try work.encode(page, of: request.snapshot, coded: coded) {
+                unstamped.store(true, ordering: .relaxed)
+            }
+            work.pages.remove(page)
+            pageCount += 1
+        }
+        return .idle
+    }
+
+    /// Opens the file, or makes one; nil if there are to be no codes.
+    private func open(_ request: CodingWork) throws(FileSystemError) -> CodeWork? {
+        let reservation = self.reservation
+        let opening = try CodeFile.open(
+            identity, checkpointLSN: request.checkpointLSN, on: context.fileSystem, reservation: reservation)
+        switch opening {
+        case .ready(let file):
+            return CodeWork(file: file, snapshot: request.snapshot)
+        case .newer:
+            shared.withLock { $0.phase = .off }
+            return nil
+        case .absent, .useless:
+            let file = try CodeFile.create(
+                identity, seed: context.configuration.environment.random.next(),
+                centre: request.snapshot.sampleMean(rowCount: Self.minimumRowCount),
+                chunkByteCount: context.configuration.codeChunkByteCount, on: context.fileSystem)
+            return CodeWork(file: file, snapshot: request.snapshot)
+        }
+    }
+
+    private var reservation: Int {
+        // Codes take about a quarter of the vectors' bytes.
+        roundedUp(
+            max(context.configuration.addressSpaceReservation / 4, StorageGranularity.byteCount),
+            toMultipleOf: StorageGranularity.byteCount)
+    }
+
+    private func makeRoom(
+        for page: Int, in work: inout CodeWork, _ snapshot: DatabaseSnapshot
+    ) throws(FileSystemError) {
+        let last = min((page + 1) * RecordTable.entriesPerPage, snapshot.records.slotCount) - 1
+        guard last >= work.file.slotCapacity, !snapshot.records.liveBits(ofPage: page).isEmpty else { return }
+        try work.file.grow(toHold: last, on: context.fileSystem, reservation: reservation)
+        publish(work.file)
+    }
+
+    /// Shows searches what is mapped now.
+    private func publish(_ file: CodeFile) {
+        let old = shared.withLock { shared -> CodeView? in
+            shared.phase = .open
+            shared.byteCount = file.byteCount
+            guard let space = file.space else { return nil }
+            while shared.coded.count * CodedSlots.slotCount < file.slotCapacity { shared.coded.append(CodedSlots()) }
+            let old = shared.view
+            shared.view = CodeView(
+                codec: file.codec, chunkSlotCount: file.header.chunkSlotCount, slotCapacity: file.slotCapacity,
+                memory: MappedCodes(
+                    space: space, chunkByteCount: file.header.chunkByteCount,
+                    highByteCount: file.header.chunkSlotCount * file.codec.highStride,
+                    slotCapacity: file.slotCapacity, coded: shared.coded))
+            return old
+        }
+        withExtendedLifetime(old) {}
+    }
+
+    /// Gives the codes up until the database is opened again.
+    private func fail() {
+        cell.metrics.codingFailures.add(1)
+        unstamped.store(false, ordering: .relaxed)
+        let old = shared.withLock { shared -> CodeView? in
+            defer { shared.view = nil }
+            shared.phase = .failed
+            shared.coded = []
+            shared.byteCount = 0
+            return shared.view
+        }
+        withExtendedLifetime(old) {}
+        work.withLock { work in
+            try? work?.file.file.close()
+            work = nil
+        }
+    }
+
+    // MARK: Stamps and checks
+
+    /// Makes codes durable, then notes in the file what a later opening may believe.
+    ///
+    /// - Parameter snapshot: a state that is in a durable checkpoint. No crash leads to an older one, so whatever record
+    ///   of a commit up to it is live later, is live in it.
+    func stamp(asOf snapshot: DatabaseSnapshot) {
+        do throws(FileSystemError) {
+            try work.withLock { (work) throws(FileSystemError) in
+                guard work != nil, unstamped.load(ordering: .relaxed) else { return }
+                let coded = shared.withLock { $0.coded }
+                if try work!.stamp(asOf: snapshot, coded: coded) { unstamped.store(false, ordering: .relaxed) }
+            }
+        } catch {
+            fail()
+        }
+    }
+
+    /// Has codes made anew that were found not to be those of their vectors.
+    func discard(_ slots: [UInt32]) {
+        let coded = shared.withLock { $0.coded }
+        for slot in slots { coded.remove(slot: slot) }
+        work.withLock { work in
+            guard work != nil else { return }
+            for slot in slots { work!.pages.insert(Int(slot) / RecordTable.entriesPerPage) }
+        }
+        unstamped.store(true, ordering: .relaxed)
+        context.coding.request(cell)
+    }
+}

@@ -1,0 +1,146 @@
+// Machines that stop while codes are made, stamped, or left behind by slots that are used again: whatever of the code file
+// survives, a code that is believed is the code of its vector. NEPHRITE_LONG=1 takes an image before every call.
+import StorageFormat
+import StorageIO
+import StorageSimulation
+import Testing
+
+@testable import Nephrite
+
+/// Two databases that were created, and crashed before their files' first checkpoint.
+enum SimulatedFileSystemWithOption {
+    static func make() -> Result<[Quantization], any Error> {
+        Result {
+            let disk = SimulatedFileSystem()
+            let image = Box<SimulatedFileSystem?>(nil)
+            try Simulation.run(disk) { store in
+                try await store.createDatabase("a", options: DatabaseOptions(dimension: 2, quantization: .none))
+                try await store.createDatabase("b", options: DatabaseOptions(dimension: 2))
+                image.update { $0 = disk.crashImage(.loseAll) }
+            }
+            return try Simulation.run(image.value!) { store in try await store.databases().map(\.options.quantization) }
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(20)))
+struct CodeCrashTests {
+    static func settings(_ seed: UInt64) -> SimulationSettings {
+        var settings = SimulationSettings()
+        settings.seed = seed
+        settings.segmentByteCount = 1 << 20
+        settings.bulkByteThreshold = 1 << 20
+        settings.quantizationByteThreshold = 1
+        settings.codeChunkByteCount = 1
+        return settings
+    }
+
+    static func options(_ name: String) -> DatabaseOptions {
+        DatabaseOptions(
+            dimension: Coding.dimension, durability: name == "r" ? .relaxed(every: .seconds(3_600)) : .durable)
+    }
+
+    /// A durable and a relaxed database without codes, closed.
+    static let baseDisk = Result {
+        let disk = SimulatedFileSystem()
+        try Simulation.run(disk, settings(1)) { store in
+            for name in ["a", "r"] {
+                let database = try await store.createDatabase(name, options: options(name))
+                // So many that deletes never leave fewer than codes are made for.
+                try await Coding.write(0..<1_500, round: 0, to: database)
+            }
+        }
+        return disk.crashImage(.keepAll)
+    }
+
+    struct Image: Sendable {
+        let disk: SimulatedFileSystem
+        let label: String
+    }
+
+    /// Writes, encodes and checkpoints in an order that the seed decides.
+    static func work(_ store: VectorStore, seed: UInt64) async throws {
+        var generator = SeededGenerator(seed: seed)
+        for step in 0..<14 {
+            let name = generator.next(below: 3) == 0 ? "a" : "r"
+            let database = try await store.database(name)
+            let first = generator.next(below: 900)
+            let count = 1 + generator.next(below: 100)
+            switch generator.next(below: 6) {
+            case 0, 1: try await Coding.write(first..<first + count, round: step + 1, to: database)
+            case 2: try await database.delete((first..<first + count).map(Coding.id))
+            case 3: try await Coding.finish(database)
+            default: try await store.checkpoint()
+            }
+            if step == 2 { try await Coding.finish(try await store.database("r")) }
+            #expect(try await Coding.wrongSlots(database) == [])
+        }
+    }
+
+    /// Collects an image before about every `period`-th call that can change something; calls on code files count more.
+    static func collect(_ images: Box<[Image]>, seed: UInt64, period: Int, on disk: SimulatedFileSystem) {
+        let generator = Box(SeededGenerator(seed: seed ^ 0xC0DE))
+        let isAboutCodes = Box(false)
+        disk.callHook = { call in
+            isAboutCodes.update { $0 = call.path.description.hasSuffix("vectors.codes") }
+        }
+        disk.snapshotHook = { number, disk in
+            let period = isAboutCodes.value ? max(1, period / 4) : period
+            let (chance, kind, choice) = generator.update {
+                ($0.next(below: period), $0.next(below: 6), $0.next())
+            }
+            guard chance == 0 else { return }
+            let image =
+                switch kind {
+                case 0: disk.processKillImage()
+                case 1: disk.crashImage(.loseAll)
+                case 2: disk.crashImage(.keepAll)
+                default: disk.crashImage(.random(seed: choice))
+                }
+            images.update { $0.append(Image(disk: image, label: "seed \(seed), call \(number), kind \(kind)")) }
+        }
+    }
+
+    /// Opens an image and looks at the codes as they are loaded, when everything is encoded, and after slots were used again.
+    static func verdict(_ image: Image, seed: UInt64) -> String? {
+        do {
+            return try Simulation.runAndAbandon(image.disk, settings(seed)) { store -> String? in
+                for name in ["a", "r"] {
+                    let database = try await store.database(name)
+                    _ = try await database.search(testVector(1, Coding.dimension), k: 1)
+                    for _ in 0..<8 { await Task.yield() }
+                    var wrong = try await Coding.wrongSlots(database)
+                    if !wrong.isEmpty { return "\(image.label), \(name): wrong when loaded: \(wrong.prefix(8))" }
+                    try await Coding.finish(database)
+                    wrong = try await Coding.wrongSlots(database)
+                    if !wrong.isEmpty { return "\(image.label), \(name): wrong when finished: \(wrong.prefix(8))" }
+                }
+                let report = try await store.check()
+                return report.isSound ? nil : "\(image.label): \(report)"
+            }
+        } catch {
+            return "\(image.label): does not open: \(error)"
+        }
+    }
+
+    @Test("A machine that stops at any call leaves no code that is believed and wrong", arguments: 0..<4)
+    func crashes(lane: Int) throws {
+        var stateCount = 0
+        var failures: [String] = []
+        for index in 0..<(Campaign.isLong ? 60 : 3) where failures.count < 3 {
+            let seed = UInt64(index * 4 + lane)
+            let disk = try Self.baseDisk.get().crashImage(.keepAll)
+            let images = Box<[Image]>([])
+            Self.collect(images, seed: seed, period: Campaign.isLong ? 4 : 60, on: disk)
+            try Simulation.run(disk, Self.settings(seed)) { store in try await Self.work(store, seed: seed) }
+            disk.snapshotHook = nil
+            for image in images.value {
+                stateCount += 1
+                if let verdict = Self.verdict(image, seed: seed) { failures.append(verdict) }
+            }
+        }
+        #expect(failures.isEmpty, "\(failures.prefix(5).joined(separator: "\n"))")
+        #expect(stateCount > 8)
+        print("crash states of codes in lane \(lane): \(stateCount)")
+    }
+}
