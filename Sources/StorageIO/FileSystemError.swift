@@ -34,6 +34,9 @@ public struct FileSystemError: Error, Sendable, Hashable {
     /// A write that made no progress sixteen times in a row counts as an I/O error.
     public static let noProgressCode: Int32 = EIO
 
+    /// A directory that had to be empty was not.
+    public static let notEmptyCode: Int32 = ENOTEMPTY
+
     /// Whether the call was interrupted by a signal and is to be made again.
     public var isInterruption: Bool { code == EINTR }
 }

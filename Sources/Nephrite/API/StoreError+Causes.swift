@@ -58,7 +58,9 @@ extension StoreError {
     ) -> StoreError {
         StoreError(
             .corruption, message, database: database, path: path, offset: offset, ids: ids,
-            remedy: "Keep the files as evidence, run `nephrite check`, and restore the database from a backup.")
+            remedy:
+                "Keep the files as evidence; `nephrite salvage`, or VectorStore.salvage(to:), copies everything that "
+                + "is whole into a new store.")
     }
 
     static func limit(_ message: String, database: String) -> StoreError {

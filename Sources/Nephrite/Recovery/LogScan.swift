@@ -45,6 +45,8 @@ struct LogScan {
         var tornByteCount = 0
         /// Damage that was met and got over.
         var damages: [Damage] = []
+        /// What lies behind the damage that ended the log, if any did.
+        var beyond: [(segment: LoadedSegment, start: Int)] = []
 
         var lastLSN: UInt64 { segments.last.map(\.lastLSN) ?? 0 }
         var firstLSN: UInt64? { segments.first.map(\.header.firstLSN) }
@@ -85,6 +87,7 @@ struct LogScan {
                 try scan(index, in: &outcome)
             } catch  where stopsAtDamage && error.code == .corruption {
                 outcome.damages.append(Damage(error))
+                outcome.beyond = outcome.segments[index...].map { ($0, $0.acceptedEnd) }
                 outcome.segments.removeSubrange((index + 1)...)
                 break
             }

@@ -49,14 +49,20 @@ struct CommandContext: Sendable {
     func withStore<Result: Sendable>(
         isCreating: Bool = false, _ body: (VectorStore) async throws -> Result
     ) async throws -> Result {
-        let path = arguments["store"] ?? ""
-        if !isCreating { try Self.requireStore(path) }
+        let path = isCreating ? arguments["store"] ?? "" : try existingStore()
         var configuration = StoreConfiguration()
         if arguments.has("read-only") { configuration.access = .readOnly }
         return try await withVectorStore(at: path, configuration: configuration) { store in
             if configuration.access == .readOnly { warn(store.recoveryReport) }
             return try await body(store)
         }
+    }
+
+    /// The directory of `--store`, which is there and not empty.
+    func existingStore() throws(CommandError) -> String {
+        let path = arguments["store"] ?? ""
+        try Self.requireStore(path)
+        return path
     }
 
     /// What is missing from a store that was opened in spite of damage is said before what is there.

@@ -12,6 +12,7 @@ struct CommandRunner: Sendable {
         [
             CreateCommand.self, ImportCommand.self, GetCommand.self, SearchCommand.self, ListCommand.self,
             CountCommand.self, DeleteCommand.self, DropCommand.self, StatsCommand.self, CheckCommand.self,
+            SalvageCommand.self,
             DemoCommand.self,
         ]
     }
