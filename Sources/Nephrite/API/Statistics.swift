@@ -86,7 +86,7 @@ extension DatabaseFile {
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,
             searches: cell.metrics.searches.current, snapshotCount: cell.ledger.aliveCount,
-            quantization: identity.options.quantization, codedCount: 0, codeByteCount: codes.byteCount,
+            quantization: cell.quantization, codedCount: 0, codeByteCount: codes.byteCount,
             codingProgress: nil, codingFailures: cell.metrics.codingFailures.current,
             createdAt: Double(identity.createdAt) / 1_000_000_000, updatedAt: Double(updatedAt) / 1_000_000_000)
     }

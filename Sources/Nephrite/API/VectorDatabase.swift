@@ -14,7 +14,7 @@ public final class VectorDatabase: Sendable {
     /// The database's name.
     public var name: String { cell.name }
 
-    /// What it was created with.
+    /// Its options: what it was created with, and what ``setQuantization(_:)`` changed.
     public var options: DatabaseOptions { cell.options }
 
     /// Runs `body` with the open file, which stays open meanwhile.
@@ -41,6 +41,17 @@ public final class VectorDatabase: Sendable {
             if let snapshot = cell.currentSnapshot() { return snapshot }
             return await file.makeSnapshot()
         }
+    }
+
+    /// Switches codes of the vectors on or off; durable when this returns, also for later openings.
+    ///
+    /// Switched on, codes are made in the background once the database is searched; ``DatabaseStatistics/codingProgress``
+    /// says how far they are. Switched off, their file is removed. What searches return does not change.
+    ///
+    /// - Throws: `databaseNotFound`, `closed`, `diskFull`, `inputOutput`, …, and then nothing has changed; `fenced`;
+    ///   `CancellationError`.
+    public func setQuantization(_ quantization: Quantization) async throws {
+        try await store.registry.setQuantization(quantization, of: cell)
     }
 
     /// Makes everything acknowledged so far survive a loss of power. It has something to do only for relaxed durability; the

@@ -51,7 +51,7 @@ final class CodeStore: Sendable {
         self.identity = identity
         self.cell = cell
         self.context = context
-        shared = Mutex(Shared(phase: identity.options.quantization == .none ? .off : .idle))
+        shared = Mutex(Shared(phase: cell.quantization == .none ? .off : .idle))
     }
 
     // MARK: Searches and the database actor
@@ -74,6 +74,19 @@ final class CodeStore: Sendable {
 
     /// The codes as they are now, asked for by nobody who searches.
     var currentView: CodeView? { shared.withLock { $0.view } }
+
+    /// Whether the database wants codes.
+    var quantization: Quantization { cell.quantization }
+
+    /// Begins to have codes, or removes them; the file is pinned.
+    func apply(_ quantization: Quantization) {
+        if quantization == .automatic {
+            shared.withLock { if $0.phase == .off { $0.phase = .idle } }
+            return
+        }
+        end(.off)
+        try? context.fileSystem.unlink(CodeFile.path(identity))
+    }
 
     /// Whether the encoder has something to do here.
     var isWanted: Bool { shared.withLock { $0.phase == .requested || $0.phase == .open } }
@@ -109,6 +122,8 @@ final class CodeStore: Sendable {
         withExtendedLifetime(request.snapshot) {
             do throws(FileSystemError) {
                 return try work.withLock { (work) throws(FileSystemError) -> Progress in
+                    // Codes may have been given up or switched off while the step waited its turn.
+                    guard isWanted else { return .stopped }
                     if work == nil {
                         guard let opened = try open(request) else { return .stopped }
                         work = opened
@@ -117,7 +132,7 @@ final class CodeStore: Sendable {
                     return try advance(&work!, request)
                 }
             } catch {
-                fail()
+                fail(error)
                 return .stopped
             }
         }
@@ -201,22 +216,29 @@ final class CodeStore: Sendable {
         withExtendedLifetime(old) {}
     }
 
-    /// Gives the codes up until the database is opened again.
-    private func fail() {
+    /// Gives the codes up until the database is opened again, and on a full disk their file too: others need the space.
+    private func fail(_ error: FileSystemError) {
         cell.metrics.codingFailures.add(1)
-        unstamped.store(false, ordering: .relaxed)
-        let old = shared.withLock { shared -> CodeView? in
-            defer { shared.view = nil }
-            shared.phase = .failed
-            shared.coded = []
-            shared.byteCount = 0
-            return shared.view
-        }
-        withExtendedLifetime(old) {}
-        work.withLock { work in
+        end(.failed)
+        if error.isOutOfSpace { try? context.fileSystem.unlink(CodeFile.path(identity)) }
+    }
+
+    /// Lets go of the file, and shows searches no codes any more.
+    private func end(_ phase: Phase) {
+        // Behind the work lock: a step under way must not show its view afterwards.
+        let old = work.withLock { work -> CodeView? in
             try? work?.file.file.close()
             work = nil
+            unstamped.store(false, ordering: .relaxed)
+            return shared.withLock { shared -> CodeView? in
+                defer { shared.view = nil }
+                shared.phase = phase
+                shared.coded = []
+                shared.byteCount = 0
+                return shared.view
+            }
         }
+        withExtendedLifetime(old) {}
     }
 
     // MARK: Stamps and checks
@@ -233,7 +255,7 @@ final class CodeStore: Sendable {
                 if try work!.stamp(asOf: snapshot, coded: coded) { unstamped.store(false, ordering: .relaxed) }
             }
         } catch {
-            fail()
+            fail(error)
         }
     }
 

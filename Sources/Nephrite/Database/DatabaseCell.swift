@@ -13,23 +13,25 @@ final class DatabaseCell: Sendable {
         var availability = Availability.available
         var unpinWaiters: [CheckedContinuation<Void, Never>] = []
         var damages: [Damage] = []
+        var quantization: Quantization
     }
 
     let number: UInt32
     let name: String
-    let options: DatabaseOptions
+    private let creationOptions: DatabaseOptions
     let uuid: String
     let createdAt: UInt64
     let ledger = SnapshotLedger()
     let metrics = DatabaseMetrics()
     /// When it was last used, on the registry's logical clock.
     private let lastUse = Atomic<UInt64>(0)
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     init(number: UInt32, name: String, options: DatabaseOptions, uuid: String, createdAt: UInt64) {
         self.number = number
         self.name = name
-        self.options = options
+        creationOptions = options
+        state = Mutex(State(quantization: options.quantization))
         self.uuid = uuid
         self.createdAt = createdAt
     }
@@ -67,6 +69,19 @@ final class DatabaseCell: Sendable {
             return state.unpinWaiters
         }
         for waiter in waiters { waiter.resume() }
+    }
+
+    /// What the database was created with, but for what may be changed since.
+    var options: DatabaseOptions {
+        var options = creationOptions
+        options.quantization = quantization
+        return options
+    }
+
+    /// Whether it wants codes.
+    var quantization: Quantization {
+        get { state.withLock { $0.quantization } }
+        set { state.withLock { $0.quantization = newValue } }
     }
 
     var availability: Availability { state.withLock { $0.availability } }

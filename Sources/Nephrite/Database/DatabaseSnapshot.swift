@@ -45,8 +45,12 @@ public final class DatabaseSnapshot: Sendable {
 
     deinit { ledger.close(ticket) }
 
-    /// What the database was created with.
-    public var options: DatabaseOptions { identity.options }
+    /// The database's options.
+    public var options: DatabaseOptions {
+        var options = identity.options
+        options.quantization = codeStore.quantization
+        return options
+    }
 
     /// The codes of the vectors, for a search: nil if there are none. Asking is what has them made.
     var codes: CodeView? { codeStore.view(forSearchOf: count) }

@@ -273,6 +273,33 @@ actor StoreRegistry {
         _ = await context.io.run { try? directory.emptyTrash(number: number) }
     }
 
+    /// Changes whether a database wants codes, in the catalogue first. No commit depends on it, so the log has no record of it.
+    func setQuantization(_ quantization: Quantization, of cell: DatabaseCell) async throws {
+        try Task.checkCancellation()
+        try await lockCatalogue()
+        defer { unlockCatalogue() }
+        // A file on its way in might have looked at the option already.
+        while inTransition.contains(cell.number) { await waitForChange() }
+        try check(cell)
+        if let failure = context.log.queue.failure { throw failure }
+        guard let index = catalogue.entries.firstIndex(where: { $0.number == cell.number }) else {
+            throw StoreError.noDatabase(cell.name)
+        }
+        let old = catalogue.entries[index].quantization
+        guard old != quantization.format else { return }
+        inTransition.insert(cell.number)
+        defer { inTransition.remove(cell.number) }
+        catalogue.entries[index].quantization = quantization.format
+        if let failure = await writeCatalogue() {
+            catalogue.entries[index].quantization = old
+            throw StoreError(failure, database: cell.name)
+        }
+        cell.quantization = quantization
+        guard let file = cell.pin() else { return }
+        await context.io.run { file.codes.apply(quantization) }
+        cell.unpin()
+    }
+
     private static func validate(_ name: String, _ options: DatabaseOptions) throws(StoreError) {
         guard DatabaseName.isValid(name), !["wal", "lock", "catalog"].contains(name) else {
             throw StoreError(
@@ -293,7 +320,8 @@ actor StoreRegistry {
 
     /// Brings the file up to date with what the log has already made durable. If that fails, the log is kept from
     /// where the file is, and the next change tries again.
-    private func writeCatalogue() async {
+    @discardableResult
+    private func writeCatalogue() async -> FileSystemError? {
         let file = CatalogueFile(fileSystem: context.fileSystem)
         catalogue.generation += 1
         let current = catalogue
@@ -312,6 +340,7 @@ actor StoreRegistry {
             context.log.retention.noteCheckpoint(database: 0, lsn: current.catalogueLSN)
             context.log.retention.noteCheckpoint(database: 0, lsn: current.catalogueLSN)
         }
+        return failure
     }
 
     // MARK: Shutdown

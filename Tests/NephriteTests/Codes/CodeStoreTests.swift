@@ -198,6 +198,61 @@ struct CodeStoreTests {
         #expect(throws: FileSystemError.self) { try directory.memory!.open(StoragePath("a", "vectors.codes"), .read) }
     }
 
+    @Test("Codes can be switched off and on; what was switched is durable, and an existing database is encoded")
+    func switching() async throws {
+        let directory = Coding.store()
+        let path = StoragePath("a", CodeFile.name)
+        try await directory.database(Self.options) { database async throws in
+            try await Coding.write(0..<Coding.rowCount, round: 0, to: database)
+            try await Coding.finish(database)
+            let old = try await database.snapshot()
+            let view = try #require(old.codes)
+            try await database.setQuantization(.none)
+            #expect(database.options.quantization == .none && old.options.quantization == .none)
+            #expect(old.codes == nil)
+            #expect(throws: FileSystemError.self) { try directory.memory!.open(path, .read) }
+            // A search that is under way goes on with what it has.
+            #expect(view.codedWord(0) == .max)
+            #expect(unsafe view.highRows(chunk: 0).load(as: UInt64.self) != 0)
+            try await Coding.write(0..<300, round: 1, to: database)
+            _ = try await database.search(testVector(0, Coding.dimension), k: 1)
+            #expect(try await database.statistics().codingProgress == nil)
+        }
+        try await directory.database { database async throws in
+            #expect(database.options.quantization == .none)
+            _ = try await database.search(testVector(0, Coding.dimension), k: 1)
+            #expect(try await database.snapshot().codes == nil)
+            try await database.setQuantization(.automatic)
+            try await database.setQuantization(.automatic)
+            try await Coding.finish(database)
+            #expect(try await Coding.wrongSlots(database) == [])
+        }
+        try await directory.open { store async throws in
+            let database = try await store.database("a")
+            #expect(database.options.quantization == .automatic)
+            try await Coding.finish(database)
+            try await store.expectSound()
+            try await store.dropDatabase("a")
+            await expectError(.databaseNotFound) { try await database.setQuantization(.none) }
+        }
+    }
+
+    @Test("A catalogue that cannot be written leaves the option as it was")
+    func failedSwitch() async throws {
+        let directory = Coding.store()
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        try await directory.database(Self.options) { database async throws in
+            hooked.fail([.write], with: ENOSPC, under: "CATALOG")
+            await expectError(.diskFull) { try await database.setQuantization(.none) }
+            hooked.set(nil)
+            #expect(database.options.quantization == .automatic)
+        }
+        try await directory.database { database async throws in
+            #expect(database.options.quantization == .automatic)
+        }
+    }
+
     @Test("A crash recovers the option with the database it was created with")
     func optionSurvives() throws {
         let disk = SimulatedFileSystemWithOption.make()
