@@ -1,14 +1,18 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    .strictMemorySafety(),
-    .treatAllWarnings(as: .error),
-]
+/// Builds the seeded bugs of Tests/Mutants in, and the program that runs the campaign on each; never set for a release.
+let hasMutants = Context.environment["NEPHRITE_MUTANTS"] != nil
+
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .strictMemorySafety(),
+        .treatAllWarnings(as: .error),
+    ] + (hasMutants ? [.define("NEPHRITE_MUTANTS")] : [])
 
 let package = Package(
     name: "nephrite",
@@ -61,3 +65,10 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11
 )
+
+if hasMutants {
+    package.targets.append(
+        .executableTarget(
+            name: "nephrite-mutants", dependencies: ["StorageSimulation"], path: "Tests/Mutants/Runner",
+            swiftSettings: swiftSettings))
+}

@@ -111,3 +111,32 @@ extension DiskState {
         return inode
     }
 }
+
+extension SimulatedFileSystem {
+    /// The bytes of a file as calls see them, or as many of them as there are; `nil` for no such file. Not a call.
+    func volatileBytes(of path: StoragePath, from offset: Int, upTo end: Int = .max) -> [UInt8]? {
+        state.withLock { state in
+            guard let inode = state.file(path) else { return nil }
+            let image = state.inodes[inode].volatile
+            return image.read(at: offset, count: max(0, min(end, image.size) - offset))
+        }
+    }
+
+    /// The files of the root and of the directories in it, with their lengths, sorted by path; not a call.
+    package func files() -> [(path: StoragePath, byteCount: Int)] {
+        state.withLock { state in
+            var files: [(path: StoragePath, byteCount: Int)] = []
+            for (name, inode) in state.inodes[DiskState.rootInode].entries.sorted(by: { $0.key < $1.key }) {
+                guard state.inodes[inode].isDirectory else {
+                    files.append((StoragePath(name), state.inodes[inode].volatile.size))
+                    continue
+                }
+                for (inner, file) in state.inodes[inode].entries.sorted(by: { $0.key < $1.key })
+                where !state.inodes[file].isDirectory {
+                    files.append((StoragePath(name, inner), state.inodes[file].volatile.size))
+                }
+            }
+            return files
+        }
+    }
+}

@@ -40,7 +40,7 @@ struct FaultTests {
     static func simulate(_ kind: Kind, call: Int) -> (failures: [String], struck: Bool) {
         let run = Box(RandomRun())
         var failures: [String] = []
-        guard let disk = try? RandomCrashTests.baseDisk.get().crashImage(.keepAll) else { return (["no base"], true) }
+        guard let disk = try? CrashCampaign.baseDisk.get().crashImage(.keepAll) else { return (["no base"], true) }
         disk.inject(FaultPlan([kind.fault(at: call)]))
         var settings = SimulationSettings()
         settings.seed = 5
@@ -97,7 +97,7 @@ struct FaultTests {
 
     @Test("A disk of any size is full at some point, and nothing is lost", arguments: 0..<2)
     func diskFull(lane: Int) throws {
-        let used = try RandomCrashTests.baseDisk.get()
+        let used = try CrashCampaign.baseDisk.get()
         for step in 0..<(Campaign.isLong ? 60 : 6) {
             let budget = UInt64((step * 2 + lane) * (Campaign.isLong ? 64 : 600) << 10)
             let run = Box(RandomRun())
@@ -119,7 +119,7 @@ struct FaultTests {
                         .begin(
                             9_999, .upsert(database: "a", id: "after", Values.model(number: 77)), isDurable: true,
                             numbers: []))
-                    $0.events.append(.acknowledged(9_999, version: 0))
+                    $0.events.append(.acknowledged(9_999, version: 0, at: 0))
                 }
             } catch let error as StoreError {
                 #expect(error.code == .diskFull, "budget \(budget): \(error)")
@@ -149,7 +149,7 @@ struct FaultTests {
 
     @Test("On a full disk deletes and checkpoints still work")
     func deletesOnAFullDisk() throws {
-        let disk = try RandomCrashTests.baseDisk.get().crashImage(.keepAll)
+        let disk = try CrashCampaign.baseDisk.get().crashImage(.keepAll)
         try Simulation.run(disk) { store in
             let database = try await store.database("a")
             for index in 0..<40 { try await database.upsert(Values.record(id: "y\(index)", number: index)) }

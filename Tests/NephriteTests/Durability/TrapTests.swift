@@ -5,6 +5,13 @@ import StorageIO
 import StorageSimulation
 import Testing
 
+/// A disk as a crash left it, and how much of the run had happened.
+private struct CrashMoment: Sendable {
+    let disk: SimulatedFileSystem
+    let label: String
+    let eventCount: Int
+}
+
 @Suite(.timeLimit(.minutes(20)))
 struct TrapTests {
     /// A disk with one database `a` and durable records `r1`…`rN`, as a crash right after the last acknowledgement left
@@ -77,9 +84,9 @@ struct TrapTests {
         }
         let initial = ModelState(databases: ["a": [:], "b": [:]])
         let run = Box(RandomRun())
-        let images = Box<[RandomCrashTests.Image]>([])
+        let images = Box<[CrashMoment]>([])
         disk.snapshotHook = { number, disk in
-            let image = RandomCrashTests.Image(
+            let image = CrashMoment(
                 disk: disk.crashImage(.loseAll), label: "call \(number)", eventCount: run.value.events.count)
             images.update { $0.append(image) }
         }
@@ -101,7 +108,7 @@ struct TrapTests {
                                 $0.events.append(.begin(index, operation, isDurable: true, numbers: []))
                             }
                             _ = try? await database.upsert(rows.map { Values.record(id: $0.id, number: $0.number) })
-                            run.update { $0.events.append(.acknowledged(index, version: 0)) }
+                            run.update { $0.events.append(.acknowledged(index, version: 0, at: 0)) }
                         }
                     }
                 }

@@ -1,0 +1,114 @@
+/// The campaign: one seed is one whole simulation (workload, faults, crashes, recoveries that are crashed in turn), run
+/// twice and compared call by call. `swift test` and `nephrite-torture simulate` run as many seeds as they have time for.
+import Nephrite
+import StorageIO
+
+/// What one seed of the campaign gave.
+package struct CampaignOutcome: Sendable {
+    /// The seed.
+    package let seed: UInt64
+    /// What is wrong; empty when nothing is.
+    package let failures: [String]
+    /// How many crash states were recovered.
+    package let crashStateCount: Int
+    /// How many operations and reads the workload made.
+    package let operationCount: Int
+    /// How many system calls were made.
+    package let callCount: Int
+    /// A hash over all system calls of the workload and of every recovery, equal for equal seeds in any process.
+    package let traceHash: UInt64
+    /// For a seed that failed: what is wrong, the smallest plan that still fails, and the command that replays it.
+    package internal(set) var report: String?
+}
+
+/// Runs seeds.
+package enum CrashCampaign {
+    /// How deep crashes in recoveries are nested.
+    static let depth = 3
+
+    /// Runs a seed twice; a failure is made as small as it gets, and reported.
+    ///
+    /// Everything that is wrong is in the outcome.
+    ///
+    /// - Throws: only if the disk that every seed starts from cannot be made.
+    package static func run(seed: UInt64) async throws -> CampaignOutcome {
+        var outcome = try run(CampaignPlan(seed: seed))
+        guard !outcome.failures.isEmpty else { return outcome }
+        var minimiser = CampaignMinimiser(CampaignPlan(seed: seed), outcome)
+        outcome.report = try minimiser.report()
+        return outcome
+    }
+
+    /// Runs a plan twice and compares.
+    static func run(_ plan: CampaignPlan) throws -> CampaignOutcome {
+        let first = try simulate(plan)
+        guard first.failures.isEmpty else { return first }
+        let second = try simulate(plan)
+        guard first.traceHash != second.traceHash else { return first }
+        return CampaignOutcome(
+            seed: plan.seed, failures: ["two runs of the seed made different system calls"],
+            crashStateCount: first.crashStateCount, operationCount: first.operationCount, callCount: first.callCount,
+            traceHash: first.traceHash)
+    }
+
+    /// The disk that every run starts from: a store that was shut down cleanly.
+    package static let baseDisk = Result {
+        let disk = SimulatedFileSystem()
+        try Simulation.run(disk) { store in try await RandomWorkload.prepare(store) }
+        return disk.crashImage(.keepAll)
+    }
+
+    /// Runs a plan once.
+    static func simulate(_ plan: CampaignPlan) throws -> CampaignOutcome {
+        let disk = try baseDisk.get().crashImage(.keepAll)
+        let clock = VirtualClock()
+        disk.setTraceCapacity(0)
+        let run = Box(RandomRun())
+        let images = Box<[CrashImage]>([])
+        let collector = ImageCollector(seed: plan.seed, period: plan.crashPeriod, images: images) {
+            (run.value.events.count, clock.monotonicNanoseconds())
+        }
+        disk.snapshotHook = collector.hook
+        disk.inject(plan.faultPlan)
+        disk.setCapacity(byteCount: plan.capacityByteCount)
+        var failures: [String] = []
+        if let failure = work(on: disk, plan, clock, run) { failures.append(failure) }
+        disk.snapshotHook = nil
+        failures += run.value.problems
+        collector.add("the end", disk.crashImage(plan.disk == .lying ? .keepAll : .loseAll))
+        var recovery = CampaignRecovery(plan: plan, events: run.value.events, hash: disk.traceHash)
+        recovery.callCount = disk.callCount
+        for image in images.value { recovery.recover(image, depth: 1) }
+        return CampaignOutcome(
+            seed: plan.seed, failures: failures + recovery.failures, crashStateCount: recovery.stateCount,
+            operationCount: run.value.operationCount + run.value.readCount, callCount: recovery.callCount,
+            traceHash: recovery.hash)
+    }
+
+    /// Runs the workload; what is wrong with how it ended, or nil.
+    private static func work(
+        on disk: SimulatedFileSystem, _ plan: CampaignPlan, _ clock: VirtualClock, _ run: Box<RandomRun>
+    ) -> String? {
+        var settings = plan.settings
+        settings.clock = clock
+        let checker = WriteOrderChecker(disk)
+        settings.checker = checker
+        do {
+            try Simulation.run(disk, settings) { store in
+                var workload = RandomWorkload(seed: plan.seed, run: run, store: store)
+                workload.acceptsFailures = plan.disk == .failing || plan.disk == .small
+                workload.acceptsDamage = plan.disk == .lying
+                workload.checker = checker
+                workload.clock = clock
+                workload.kept = plan.kept
+                await workload.runAll(writers: plan.writers, steps: plan.steps, readers: plan.readers)
+            }
+        } catch let error as StoreError {
+            let mayFail = plan.disk == .failing || plan.disk == .small
+            if error.code == .corruption ? plan.disk != .lying : !mayFail { return "the run failed: \(error)" }
+        } catch {
+            return "the run failed: \(error)"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,278 @@
+/// One database as the order checker sees it: which slots hold what, which pages and slots are not on disk yet, and what
+/// the header on disk promises.
+import StorageFormat
+import StorageIO
+
+struct DatabaseOrder {
+    /// What the log has put into a slot.
+    struct Slot {
+        let lsn: UInt64
+        /// The commit that took it away again.
+        var freedAt: UInt64?
+        /// Whether the bytes were written behind the log's record.
+        var isPlaced: Bool
+    }
+
+    let number: UInt32
+    let stride: Int
+    var extents: [Extent] = []
+    var slots: [UInt32: Slot] = [:]
+    var slotOfID: [UInt64: UInt32] = [:]
+    /// Slots with bytes that no sync has made durable.
+    var unsyncedSlots: Set<UInt32> = []
+    /// Whether each region of the index has such bytes.
+    var hasUnsyncedIndex = [false, false]
+    /// What each commit recorded as the state after it.
+    var states: [(lsn: UInt64, fingerprint: StateFingerprint)] = []
+    /// The newest header that is on disk, and the one before it.
+    var generation: UInt64 = 0
+    var checkpointLSN: UInt64 = 0
+    var previousCheckpointLSN: UInt64 = 0
+    /// A header that was written and not synced.
+    var written: (generation: UInt64, checkpointLSN: UInt64)?
+    var lastLSN: UInt64 = 0
+    var hasFile = false
+
+    init(_ entry: CatalogueEntry) {
+        number = entry.number
+        stride = vectorStride(dimension: entry.dimension)
+    }
+
+    /// What a place in the file belongs to.
+    enum Place {
+        case header
+        case slots(Range<UInt32>)
+        case index(region: Int)
+        case other
+    }
+
+    func place(_ range: Range<UInt64>) -> Place {
+        let unit = UInt64(FormatLimits.extentUnitByteCount)
+        if range.lowerBound < unit { return .header }
+        var areaOffset: UInt64 = 0
+        for extent in extents {
+            let start = UInt64(extent.startUnit) * unit
+            let length = UInt64(extent.unitCount) * unit
+            if (start..<start + length).contains(range.lowerBound) {
+                let within = range.lowerBound - start
+                if extent.kind.isShadowed { return .index(region: within < length / 2 ? 0 : 1) }
+                guard extent.kind == .vectors else { return .other }
+                let first = (areaOffset + within + UInt64(stride) - 1) / UInt64(stride)
+                let last = (areaOffset + within + UInt64(range.count) - 1) / UInt64(stride)
+                return last < first ? .other : .slots(UInt32(first)..<UInt32(last + 1))
+            }
+            if extent.kind == .vectors { areaOffset += length }
+        }
+        return .other
+    }
+
+    /// Takes the state of a file as the store found it.
+    mutating func load(_ bytes: UnsafeRawBufferPointer) {
+        guard
+            let found = unsafe try? FileHeader.newest(
+                pages: UnsafeRawBufferPointer(
+                    rebasing: bytes[..<min(bytes.count, FileHeader.pageCount * FileHeader.byteCount)]),
+                fileSize: UInt64(bytes.count))
+        else { return }
+        let header = found.header
+        hasFile = true
+        extents = header.extents
+        generation = header.generation
+        checkpointLSN = header.checkpointLSN
+        previousCheckpointLSN = header.checkpointLSN
+        lastLSN = max(lastLSN, header.lastCommitLSN)
+        let unit = UInt64(FormatLimits.extentUnitByteCount)
+        var slot: UInt64 = 0
+        for extent in extents where extent.kind == .recordTable {
+            let half = UInt64(extent.unitCount) * unit / 2
+            let start = UInt64(extent.startUnit) * unit + (header.generation % 2) * half
+            var position = start
+            while position < start + half, slot < header.slotCount, position + 32 <= UInt64(bytes.count) {
+                let entry = unsafe bytes.loadUnaligned(fromByteOffset: Int(position), as: RecordEntry.self)
+                if entry.isActive {
+                    slots[UInt32(slot)] = Slot(lsn: entry.lsn, isPlaced: true)
+                    slotOfID[entry.idHash] = UInt32(slot)
+                }
+                slot += 1
+                position += 32
+            }
+        }
+    }
+
+    /// Whether a slot may be given to a new record; what is wrong otherwise.
+    func objection(toReusing slot: UInt32) -> String? {
+        guard let held = slots[slot] else { return nil }
+        guard let freedAt = held.freedAt else { return "slot \(slot), which holds a live record of commit \(held.lsn)" }
+        if freedAt <= checkpointLSN { return nil }
+        return "slot \(slot), freed by commit \(freedAt), while the header on disk is of commit \(checkpointLSN)"
+    }
+
+    /// The file was synced: what was written is on disk, the header too.
+    mutating func synced() {
+        unsyncedSlots = []
+        hasUnsyncedIndex = [false, false]
+        guard let written else { return }
+        previousCheckpointLSN = checkpointLSN
+        (generation, checkpointLSN) = written
+        self.written = nil
+    }
+
+    /// Frees the slot of an id.
+    mutating func free(_ idHash: UInt64, at lsn: UInt64) {
+        guard let slot = slotOfID.removeValue(forKey: idHash) else { return }
+        slots[slot]?.freedAt = lsn
+    }
+}
+
+extension OrderState {
+    func database(of id: Int) -> UInt32? {
+        guard let file = files[id], file.kind == .data else { return nil }
+        return numbers[file.path.components[0]]
+    }
+
+    // MARK: The log's records
+
+    /// Takes a record in. Those that the store inherited are believed.
+    mutating func apply(_ record: LogRecordHeader, _ body: UnsafeRawBufferPointer, inherited: Bool) {
+        switch record.type {
+        case .createDatabase: unsafe created(body, lsn: record.lsn, inherited: inherited)
+        case .deleteDatabase:
+            if let number = unsafe try? DeleteDatabaseBody.decode(body).number { log.dropped[number] = record.lsn }
+        case .commit:
+            guard let commit = unsafe try? CommitBody.decode(body) else { return }
+            for state in commit.databases {
+                databases[state.database]?.states.append((record.lsn, state.fingerprint))
+                databases[state.database]?.lastLSN = record.lsn
+            }
+        default:
+            guard let order = databases[record.database], record.lsn > order.checkpointLSN else { return }
+            unsafe change(order, record, body, inherited: inherited)
+        }
+    }
+
+    private mutating func change(
+        _ old: DatabaseOrder, _ record: LogRecordHeader, _ body: UnsafeRawBufferPointer, inherited: Bool
+    ) {
+        var order = old
+        switch record.type {
+        case .store, .update:
+            guard let reference = unsafe try? StoreReference.decode(body) else { return }
+            store(reference, in: &order, record.lsn, isBulk: false, inherited: inherited)
+        case .bulkStore:
+            guard let bulk = unsafe try? BulkStoreBody.decode(body) else { return }
+            for index in 0..<bulk.count {
+                guard let reference = unsafe try? bulk.reference(at: index, in: body) else { continue }
+                store(reference, in: &order, record.lsn, isBulk: true, inherited: inherited)
+            }
+        case .delete:
+            if let reference = unsafe try? StoreReference.decode(body) { order.free(reference.idHash, at: record.lsn) }
+        case .resize:
+            guard let resize = unsafe try? ResizeBody.decode(body) else { return }
+            for extent in resize.extents where !order.extents.contains(where: { $0.startUnit == extent.startUnit }) {
+                order.extents.append(extent)
+            }
+            order.lastLSN = record.lsn
+        default: break
+        }
+        databases[record.database] = order
+    }
+
+    private mutating func store(
+        _ reference: StoreReference, in order: inout DatabaseOrder, _ lsn: UInt64, isBulk: Bool, inherited: Bool
+    ) {
+        if !inherited {
+            if isBulk, order.unsyncedSlots.contains(reference.slot) {
+                violate("O3", "commit \(lsn) refers to slot \(reference.slot) before its vector is on disk")
+            }
+            if let objection = order.objection(toReusing: reference.slot) {
+                violate("O4", "commit \(lsn) uses \(objection)")
+            }
+        }
+        order.free(reference.idHash, at: lsn)
+        order.slots[reference.slot] = .init(lsn: lsn, isPlaced: isBulk && !inherited)
+        order.slotOfID[reference.idHash] = reference.slot
+    }
+
+    // MARK: The data file
+
+    mutating func willWriteData(_ id: Int, at offset: UInt64) {
+        guard let number = database(of: id), let order = databases[number] else { return }
+        if case .index(let region) = order.place(offset..<offset + 1), region == Int(order.generation % 2) {
+            violate("O4", "region \(region) of \(files[id]!.path) is overwritten, and the header on disk refers to it")
+        }
+    }
+
+    mutating func wroteData(_ id: Int, _ range: Range<UInt64>, on disk: SimulatedFileSystem) {
+        guard let number = database(of: id), var order = databases[number] else { return }
+        switch order.place(range) {
+        case .header:
+            databases[number] = order
+            wroteHeader(id, number, on: disk)
+            return
+        case .index(let region): order.hasUnsyncedIndex[region] = true
+        case .slots(let slots):
+            for slot in slots {
+                if order.slots[slot]?.isPlaced == false {
+                    order.slots[slot]?.isPlaced = true
+                } else {
+                    if let objection = order.objection(toReusing: slot) { violate("O4", "bytes go to \(objection)") }
+                    order.slots[slot] = nil
+                }
+                order.unsyncedSlots.insert(slot)
+            }
+        case .other: break
+        }
+        databases[number] = order
+    }
+
+    mutating func noteUnsyncedData(_ id: Int, _ range: Range<UInt64>) {
+        guard let number = database(of: id), let order = databases[number] else { return }
+        switch order.place(range) {
+        case .index(let region): databases[number]?.hasUnsyncedIndex[region] = true
+        case .slots(let slots): databases[number]?.unsyncedSlots.formUnion(slots)
+        case .header, .other: break
+        }
+    }
+
+    /// A header was written: everything that it refers to is on disk, and it says what the log says.
+    private mutating func wroteHeader(_ id: Int, _ number: UInt32, on disk: SimulatedFileSystem) {
+        guard let order = databases[number], let path = files[id]?.path,
+            let bytes = disk.volatileBytes(of: path, from: 0, upTo: FileHeader.pageCount * FileHeader.byteCount)
+        else { return }
+        let newest = unsafe bytes.withUnsafeBytes { bytes in
+            (0..<FileHeader.pageCount).compactMap { page in
+                let start = page * FileHeader.byteCount
+                guard start + FileHeader.byteCount <= bytes.count else { return FileHeader?.none }
+                return unsafe try? FileHeader.decode(
+                    UnsafeRawBufferPointer(rebasing: bytes[start..<start + FileHeader.byteCount]), pageIndex: page)
+            }.max { $0.generation < $1.generation }
+        }
+        guard let header = newest, header.generation > order.generation,
+            header.generation != order.written?.generation
+        else { return }
+        databases[number]?.written = (header.generation, header.checkpointLSN)
+        if order.hasUnsyncedIndex[Int(header.generation % 2)] {
+            violate("O4", "header \(header.generation) of \(path) before its index is on disk")
+        }
+        let missing = order.unsyncedSlots.filter { slot in
+            order.slots[slot].map { $0.freedAt == nil && $0.lsn <= header.checkpointLSN } ?? false
+        }
+        if let slot = missing.min() {
+            violate("O4", "header \(header.generation) of \(path) before the vector in slot \(slot) is on disk")
+        }
+        if header.checkpointLSN > log.syncedLSN {
+            violate(
+                "O4",
+                "header \(header.generation) of \(path) holds commit \(header.checkpointLSN), which the log can lose")
+        }
+        if let last = order.states.last(where: { $0.lsn <= header.checkpointLSN }),
+            last.fingerprint != header.fingerprint
+        {
+            violate("O4", "header \(header.generation) of \(path) is not the state after commit \(last.lsn)")
+        }
+    }
+
+    mutating func dataSynced(_ id: Int) {
+        if let number = database(of: id) { databases[number]?.synced() }
+    }
+}

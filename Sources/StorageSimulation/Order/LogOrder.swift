@@ -1,0 +1,194 @@
+/// The log as the order checker reads it: which commits stand in which segment, and which of them are on disk.
+import StorageFormat
+import StorageIO
+
+/// What one commit changes.
+struct CommitOrder {
+    let lsn: UInt64
+    /// Databases whose records or extents it changes; 0 stands for the catalogue.
+    var databases: Set<UInt32> = []
+    let end: Int
+}
+
+struct SegmentOrder {
+    let id: Int
+    var path: StoragePath
+    let isNew: Bool
+    var header: SegmentHeader?
+    var position = SegmentHeader.recordsOffset
+    var chain: UInt32 = 0
+    var commits: [CommitOrder] = []
+    /// How much of it, header first, is on disk.
+    var syncedPosition = 0
+
+    init(id: Int, path: StoragePath, isNew: Bool) {
+        self.id = id
+        self.path = path
+        self.isNew = isNew
+    }
+
+    var isHeaderSynced: Bool { syncedPosition >= SegmentHeader.recordsOffset }
+
+    mutating func markSynced() { syncedPosition = position }
+}
+
+struct LogOrder {
+    var segments: [Int: SegmentOrder] = [:]
+    /// The newest commit that was read, in any segment.
+    var newestLSN: UInt64 = 0
+    /// Every commit up to it is on disk.
+    var syncedLSN: UInt64 = 0
+    /// The newest commit that stood in the log when the store was opened.
+    var inheritedLSN: UInt64 = 0
+    /// When each database was created and dropped.
+    var created: [String: UInt64] = [:]
+    var dropped: [UInt32: UInt64] = [:]
+}
+
+extension OrderState {
+    // MARK: Writing
+
+    mutating func willWriteLog(_ id: Int, at offset: UInt64, on disk: SimulatedFileSystem) {
+        guard let segment = log.segments[id] else { return }
+        if !segment.isNew { violate("O7", "\(segment.path), a segment of an earlier life, is written") }
+        if offset >= UInt64(SegmentHeader.recordsOffset), !segment.path.components[1].hasSuffix(".tmp") {
+            if !segment.isHeaderSynced, segment.position == SegmentHeader.recordsOffset {
+                violate("O4", "records in \(segment.path) before its header is on disk")
+            }
+            if !isNameDurable(segment.path) { violate("O4", "records in \(segment.path) before its name is on disk") }
+        } else if offset == 0 {
+            // The new header vouches for all of the segment before it.
+            readLog(on: disk)
+            for other in log.segments.values
+            where other.isNew && other.id != id && other.syncedPosition < other.position
+                && other.position > SegmentHeader.recordsOffset
+            {
+                violate("O4", "\(segment.path) is begun before \(other.path) is on disk to its end")
+            }
+        }
+    }
+
+    // MARK: Reading
+
+    /// Reads what was written to the segments since it last looked. It looks late: what a full disk kept out is
+    /// overwritten with zeros before anything else is done.
+    mutating func readLog(on disk: SimulatedFileSystem) {
+        for id in log.segments.keys.sorted() where log.segments[id]!.isNew && files[id]?.isUnsynced == true {
+            readSegment(id, on: disk)
+        }
+    }
+
+    mutating func readSegment(_ id: Int, on disk: SimulatedFileSystem) {
+        guard var segment = log.segments[id], let bytes = disk.volatileBytes(of: segment.path, from: 0) else { return }
+        unsafe bytes.withUnsafeBytes { bytes in
+            if segment.header == nil, let header = unsafe try? SegmentHeader.decode(bytes) {
+                segment.header = header
+                segment.chain = header.saltSeed
+            }
+            guard let header = segment.header else { return }
+            var records: [(LogRecordHeader, Range<Int>)] = []
+            var position = segment.position
+            var chain = segment.chain
+            while case .record(let record, let body, let next) = unsafe LogCodec.read(
+                bytes, at: position, saltSeed: header.saltSeed), record.previousChecksum == chain
+            {
+                chain = record.checksum
+                position = next
+                let isNote = record.type == .syncMarker || record.type == .checkpoint
+                if !isNote { records.append((record, body)) }
+                guard isNote || record.type == .commit else { continue }
+                segment.position = position
+                segment.chain = chain
+                if isNote {
+                    checkClaim(record, segment)
+                } else {
+                    unsafe segment.commits.append(commit(records, end: position, bytes, segment))
+                    records = []
+                }
+            }
+        }
+        log.segments[id] = segment
+    }
+
+    /// A record may only say of commits that they are on disk if they are.
+    private mutating func checkClaim(_ record: LogRecordHeader, _ segment: SegmentOrder) {
+        guard segment.isNew, !segment.path.components[1].hasSuffix(".tmp"), record.syncedUpTo > log.syncedLSN
+        else { return }
+        violate("O2", "a record behind commit \(log.newestLSN) says that commit \(record.syncedUpTo) is on disk")
+    }
+
+    /// Takes a whole commit in.
+    private mutating func commit(
+        _ records: [(LogRecordHeader, Range<Int>)], end: Int, _ bytes: UnsafeRawBufferPointer, _ segment: SegmentOrder
+    ) -> CommitOrder {
+        let lsn = records.last!.0.lsn
+        var commit = CommitOrder(lsn: lsn, end: end)
+        let isKnown = lsn <= log.newestLSN
+        for (record, range) in records {
+            let body = unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
+            if !isKnown { checkClaim(record, segment) }
+            switch record.type {
+            case .createDatabase, .deleteDatabase: commit.databases.insert(0)
+            case .commit: break
+            default: commit.databases.insert(record.database)
+            }
+            if !isKnown { unsafe apply(record, body, inherited: !segment.isNew) }
+        }
+        log.newestLSN = max(log.newestLSN, lsn)
+        return commit
+    }
+
+    // MARK: Durability
+
+    /// Takes note of commits that have become durable.
+    mutating func advanceLog(on disk: SimulatedFileSystem) {
+        for segment in log.segments.values where segment.isNew && !segment.path.components[1].hasSuffix(".tmp") {
+            guard isNameDurable(segment.path), segment.isHeaderSynced, files[segment.id]?.isPoisoned == false
+            else { continue }
+            // A recovery's segment holds all that was found, under a name that replaces what was there.
+            if log.inheritedLSN > log.syncedLSN { log.syncedLSN = log.inheritedLSN }
+            if let last = segment.commits.last(where: { $0.end <= segment.syncedPosition }) {
+                log.syncedLSN = max(log.syncedLSN, last.lsn)
+            }
+        }
+    }
+
+    mutating func acknowledged(_ version: UInt64, on disk: SimulatedFileSystem) {
+        readLog(on: disk)
+        if version > log.newestLSN {
+            violate("O2", "commit \(version) is acknowledged and not in the log")
+        } else if version > log.syncedLSN {
+            violate("O2", "commit \(version) is acknowledged, on disk is only commit \(log.syncedLSN)")
+        }
+    }
+
+    // MARK: Unlinking
+
+    mutating func willUnlinkSegment(_ id: Int, on disk: SimulatedFileSystem) {
+        guard let segment = log.segments[id], !segment.path.components[1].hasSuffix(".tmp") else { return }
+        readLog(on: disk)
+        if catalogue?.isCleanShutdown == true, (segment.header?.sequence ?? 0) < catalogue!.nextSegmentSequence {
+            return
+        }
+        for commit in segment.commits where !isInAnotherSegment(commit.lsn, but: id) {
+            for database in commit.databases where isNeeded(commit.lsn, by: database) {
+                violate("O4", "\(segment.path) is removed, and database \(database) needs its commit \(commit.lsn)")
+                return
+            }
+        }
+    }
+
+    private func isInAnotherSegment(_ lsn: UInt64, but id: Int) -> Bool {
+        log.segments.values.contains { other in
+            other.id != id && other.isNew && isNameDurable(other.path) && !other.path.components[1].hasSuffix(".tmp")
+                && other.commits.contains { $0.lsn == lsn && $0.end <= other.syncedPosition }
+        }
+    }
+
+    private func isNeeded(_ lsn: UInt64, by database: UInt32) -> Bool {
+        if database == 0 { return (catalogue?.catalogueLSN ?? 0) < lsn }
+        if let dropped = log.dropped[database] { return dropped > log.syncedLSN }
+        guard let order = databases[database] else { return false }
+        return order.previousCheckpointLSN < lsn
+    }
+}

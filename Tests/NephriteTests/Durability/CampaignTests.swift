@@ -1,0 +1,40 @@
+// The crash campaign in short: whole simulations by seed. NEPHRITE_LONG=1 runs 10,000 of them; a failure prints its seed
+// and what is left of it, and `NEPHRITE_SEED=<seed> swift test --filter CampaignTests` replays it alone.
+import StorageSimulation
+import Testing
+
+@Suite(.timeLimit(.minutes(20)))
+struct CampaignTests {
+    @Test("Seeds that crash lose nothing acknowledged, invent nothing, and replay call by call", arguments: 0..<4)
+    func seeds(lane: Int) async throws {
+        if let seed = Campaign.seed {
+            guard lane == 0 else { return }
+            let outcome = try await CrashCampaign.run(seed: seed)
+            #expect(outcome.failures.isEmpty, "\(outcome.report ?? "")")
+            return
+        }
+        var stateCount = 0
+        var operationCount = 0
+        var failed = 0
+        for index in 0..<(Campaign.isLong ? 2_500 : 10) {
+            let outcome = try await CrashCampaign.run(seed: UInt64(index * 4 + lane))
+            stateCount += outcome.crashStateCount
+            operationCount += outcome.operationCount
+            guard !outcome.failures.isEmpty else { continue }
+            failed += 1
+            Issue.record("\(outcome.report ?? "")")
+            if failed == 3 { break }
+        }
+        #expect(stateCount > 20 && operationCount > 50)
+        print("campaign states of lane \(lane): \(stateCount)")
+    }
+
+    @Test("The plans of many seeds have every kind of disk, and readers, and crashes inside recoveries")
+    func plansVary() {
+        let plans = (0..<200).map { CampaignPlan(seed: $0) }
+        #expect(Set(plans.map(\.disk)) == Set(CampaignPlan.Disk.allCases))
+        #expect(Set(plans.map(\.readers)).count > 1)
+        #expect(plans.contains { $0.faultsInRecovery })
+        #expect(plans.contains { $0.rottenBitCount > 0 })
+    }
+}
