@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "Nephrite", targets: ["Nephrite"]),
         .library(name: "StorageSimulation", targets: ["StorageSimulation"]),
         .executable(name: "nephrite", targets: ["NephriteCLI"]),
+        .executable(name: "nephrite-torture", targets: ["NephriteTorture"]),
     ],
     targets: [
         .target(
@@ -35,6 +36,11 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "NephriteCLI", dependencies: ["Nephrite", "StorageIO"], swiftSettings: swiftSettings),
+        .target(name: "CTorture", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))]),
+        .target(name: "NephriteExercise", dependencies: ["Nephrite"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "NephriteTorture", dependencies: ["CTorture", "Nephrite", "NephriteExercise", "StorageIO"],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "nephrite-bench", dependencies: ["Nephrite", "StorageIO", "CNephrite"],
             path: "Benchmarks/NephriteBench", swiftSettings: swiftSettings),
@@ -51,6 +57,9 @@ let package = Package(
             exclude: ["Golden"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CLITests", dependencies: ["NephriteCLI", "Nephrite", "StorageFormat", "StorageIO"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TortureTests", dependencies: ["NephriteTorture", "NephriteExercise", "Nephrite"],
             swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],

@@ -10,6 +10,11 @@ import CNephrite
 public enum SystemCall: String, Sendable, Hashable, CaseIterable {
     case openRoot, lock, createDirectory, removeDirectory, list, open, rename, unlink, synchronizeDirectory
     case reserveAddressSpace, size, read, write, synchronizeData, synchronize, allocate, map, close
+
+    /// Whether it makes something durable.
+    public var isSynchronization: Bool {
+        self == .synchronizeData || self == .synchronize || self == .synchronizeDirectory
+    }
 }
 
 /// A system call that failed: which, on what, why in words, and what to do about it.

@@ -16,8 +16,9 @@ extension FileSystemError {
     /// The code's symbolic name such as `ENOSPC`, or its number.
     public var codeName: String { Self.names[code] ?? "errno \(code)" }
 
-    /// No space is left for data, or the quota is used up.
-    public var isOutOfSpace: Bool { code == ENOSPC || code == EDQUOT }
+    /// No space is left for data, or the quota is used up. A sync that fails for want of space, as on thinly provisioned
+    /// disks, is a failed sync (O8): what it was to make durable may be lost already.
+    public var isOutOfSpace: Bool { (code == ENOSPC || code == EDQUOT) && !call.isSynchronization }
     /// Somebody else holds the lock.
     public var isLocked: Bool { call == .lock && (code == EWOULDBLOCK || code == EAGAIN) }
     /// There is no such file or directory.

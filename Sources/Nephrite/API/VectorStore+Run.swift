@@ -155,7 +155,7 @@ extension VectorStore {
                 }
                 var sealed = final
                 sealed.nextSegmentSequence = max(final.nextSegmentSequence, (sequences.max() ?? 0) + 1)
-                try CatalogueFile(fileSystem: fileSystem).write(sealed)
+                guard try Self.write(sealed, on: fileSystem) else { return .success(()) }
                 for sequence in sequences.sorted() { try fileSystem.unlink(SegmentWriter.path(sequence)) }
                 try fileSystem.synchronizeDirectory(SegmentWriter.directory)
                 return .success(())
@@ -165,6 +165,26 @@ extension VectorStore {
         }
         if case .failure(let error) = result { return error }
         return nil
+    }
+
+    /// Writes the catalogue, if need be where the reserve was; false when even then the disk has no room for it. Then
+    /// nothing is lost: the catalogue that is there says that the log is to be read, and so it will be.
+    private static func write(
+        _ catalogue: Catalogue, on fileSystem: any FileSystem
+    ) throws(FileSystemError) -> Bool {
+        let file = CatalogueFile(fileSystem: fileSystem)
+        do {
+            try file.write(catalogue)
+            return true
+        } catch  where error.isOutOfSpace {
+            try? fileSystem.unlink(WriteAheadLog.reservePath)
+        }
+        do {
+            try file.write(catalogue)
+            return true
+        } catch  where error.isOutOfSpace {
+            return false
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 /// headers on behalf of a checkpoint. All its methods block and run on the store's I/O threads.
 import StorageFormat
 import StorageIO
+import Synchronization
 
 final class DataFile: Sendable {
     let file: any StorageFile
     let fileSystem: any FileSystem
     private let stride: Int
+    /// The first sync that failed.
+    private let failedSync = Mutex<FileSystemError?>(nil)
 
     init(file: any StorageFile, fileSystem: any FileSystem, stride: Int) {
         self.file = file
@@ -51,7 +54,27 @@ final class DataFile: Sendable {
                 paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
         }
         try payloads.flush()
-        try file.synchronizeData()
+        try synchronize()
+    }
+
+    /// Makes everything that was written durable, unless a sync has ever failed.
+    ///
+    /// The kernel reports a failure to one caller only, and marks clean what *any* caller wrote: of two syncs at once the
+    /// other one would succeed, and a bulk write or checkpoint vouch for what the disk has lost, before the first caller
+    /// has come to fence the store (O8). So syncs go one after the other, and none after one that failed.
+    func synchronize() throws(FileSystemError) {
+        let file = file
+        let failure = failedSync.withLock { failed -> FileSystemError? in
+            if failed == nil {
+                do throws(FileSystemError) {
+                    try file.synchronizeData()
+                } catch {
+                    failed = error
+                }
+            }
+            return failed
+        }
+        if let failure { throw failure }
     }
 
     /// Allocates the space of new extents, and maps it.

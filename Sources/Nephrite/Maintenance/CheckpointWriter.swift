@@ -52,7 +52,7 @@ struct CheckpointWriter {
         }
         do {
             try writeHeader(header)
-            try plan.dataFile.file.synchronizeData()
+            try plan.dataFile.synchronize()
         } catch {
             throw CheckpointFailure(cause: error, isFatal: true)
         }
@@ -61,8 +61,7 @@ struct CheckpointWriter {
 
     /// Writes and syncs the pages of the inactive region; the header that will make it the active one.
     private func writeIndex() throws(FileSystemError) -> FileHeader {
-        let file = plan.dataFile.file
-        try file.synchronizeData()
+        try plan.dataFile.synchronize()
         let directoryIsValid = plan.directory.isSettled
         try writePages(
             plan.records.pages, to: plan.layout.recordTable[plan.region], newerThan: plan.recordsCurrentThrough)
@@ -72,7 +71,7 @@ struct CheckpointWriter {
                 newerThan: plan.directoryCurrentThrough)
         }
         let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
-        try file.synchronizeData()
+        try plan.dataFile.synchronize()
         return header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
     }
 

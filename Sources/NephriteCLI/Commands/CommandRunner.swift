@@ -17,9 +17,6 @@ struct CommandRunner: Sendable {
         ]
     }
 
-    /// Commands that the help does not name: tools of the tests.
-    static var hiddenCommands: [any Command.Type] { [ExerciseCommand.self] }
-
     let console: Console
     let interrupt: Interrupt
 
@@ -62,8 +59,7 @@ struct CommandRunner: Sendable {
     }
 
     private func command(_ name: String) throws(CommandError) -> any Command.Type {
-        let all = Self.commands + Self.hiddenCommands
-        if let command = all.first(where: { $0.specification.name == name }) { return command }
+        if let command = Self.commands.first(where: { $0.specification.name == name }) { return command }
         let suggestion = Suggestion.nearest(to: name, in: Self.commands.map { $0.specification.name })
         throw .usage(
             "There is no command “\(name)”.",

@@ -1,0 +1,63 @@
+/// Fuzzing: runs `Tests/Fuzz/run.sh` of the source tree that this program was built in, each target for its share of the
+/// time. What a target finds that is new stays in the build directory, from where it is reproduced.
+import Foundation
+import NephriteExercise
+
+/// Runs the libFuzzer targets.
+struct FuzzPart: TorturePart {
+    static let name = "fuzz"
+    static let summary = "libFuzzer on every parser, and on whole stores with changed files"
+
+    func obstacle(_ mounts: Mounts) -> String? {
+        guard Self.script() != nil else { return "needs the source tree that it was built in (Tests/Fuzz/run.sh)" }
+        return ["swiftc", "clang"].first { Machine.program($0) == nil }.map { "needs \($0)" }
+    }
+
+    func run(_ session: Session, _ report: inout PartReport) async throws {
+        guard let script = Self.script() else { return }
+        let targets = try Self.output(script, ["list"]).split(separator: "\n").map(String.init)
+        for (index, target) in targets.enumerated() where session.goesOn(report) || report.rounds == 0 {
+            let share = session.remaining / (targets.count - index)
+            let seconds = max(1, Int(share / .seconds(1)))
+            do {
+                let said = try Self.output(script, [target, String(seconds)])
+                let executions = said.split(separator: "\n").last { $0.contains("stat::number_of_executed_units") }
+                let count = executions?.split(separator: " ").last.flatMap { Int($0) } ?? 0
+                report.count("of \(target)", count)
+                report.states += count
+            } catch {
+                report.fail("\(target): \(error)", seed: session.options.seed)
+            }
+            report.rounds += 1
+        }
+    }
+
+    /// The script, found upwards from this program.
+    private static func script() -> String? {
+        let executable = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        var directory = URL(fileURLWithPath: executable ?? "/")
+        while directory.path != "/" {
+            directory.deleteLastPathComponent()
+            let path = directory.appendingPathComponent("Tests/Fuzz/run.sh").path
+            if FileManager.default.isExecutableFile(atPath: path) { return path }
+        }
+        return nil
+    }
+
+    /// Runs the script; what it said.
+    private static func output(_ script: String, _ arguments: [String]) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: script)
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let said = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw TortureFailure(description: said.split(separator: "\n").suffix(12).joined(separator: "\n"))
+        }
+        return said
+    }
+}

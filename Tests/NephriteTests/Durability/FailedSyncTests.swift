@@ -1,0 +1,81 @@
+// Failed syncs and full disks as the campaign on the real kernel found them (nephrite-torture fsync, full), each as a
+// test that needs no kernel.
+import StorageIO
+import StorageSimulation
+import Testing
+
+@testable import Nephrite
+
+@Suite struct FailedSyncTests {
+    // Of two bulk writes that synced one data file at once, one got the error that the kernel reports once; the other
+    // one succeeded, was logged and acknowledged before the first had fenced the store, and was lost.
+    @Test("After a sync of a data file has failed no other one succeeds")
+    func sticky() throws {
+        let disk = SimulatedFileSystem()
+        let path = StoragePath("vectors")
+        let data = DataFile(file: try disk.open(path, .createNew), fileSystem: disk, stride: 64)
+        try data.synchronize()
+        disk.inject(.fail(call: 1, code: ErrorNumber.inputOutput, calls: [.synchronizeData]))
+        for _ in 0..<3 {
+            #expect(throws: FileSystemError(code: ErrorNumber.inputOutput, call: .synchronizeData, path: "vectors")) {
+                try data.synchronize()
+            }
+        }
+        try DataFile(file: try disk.open(path, .readWrite), fileSystem: disk, stride: 64).synchronize()
+    }
+
+    // On a thinly provisioned disk a sync fails with ENOSPC. Starting a log segment took that for a full disk and went on.
+    @Test(
+        "A sync that fails for want of space is a failed sync, not a full disk",
+        arguments: [SystemCall.synchronizeData, .synchronizeDirectory])
+    func noSpace(call: SystemCall) async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = StoreConfiguration()
+        configuration.environment.fileSystem = { _ in disk }
+        configuration.logSegmentByteCount = 64 << 10
+        let codes = try? await withVectorStore(at: "store", configuration: configuration) { store in
+            let database = try await store.createDatabase("rows", options: DatabaseOptions(dimension: 1024))
+            let next = SegmentWriter.path(2)
+            let paths = call == .synchronizeDirectory ? "wal" : "\(next)"
+            disk.inject(.fail(call: 1, code: ErrorNumber.noSpace, forever: true, calls: [call], pathPrefix: paths))
+            var codes: [StoreError.Code] = []
+            for number in 0..<40 {
+                do {
+                    try await database.upsert(
+                        VectorRecord(id: "\(number)", vector: Array(repeating: 1, count: 1024)))
+                } catch let error as StoreError {
+                    codes.append(error.code)
+                }
+            }
+            #expect(try await database.count() + codes.count == 40)
+            #expect(codes.count > 1)
+            #expect(codes.allSatisfy { $0 == .fenced }, "\(codes)")
+            return codes
+        }
+        #expect(codes == nil, "a fenced store does not close cleanly")
+    }
+
+    // The catalogue that says “closed cleanly” had no room, and closing failed, though nothing was lost.
+    @Test("A store on a disk without a free block closes, and opens with everything", arguments: [1, 2])
+    func closing(refusals: Int) async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = StoreConfiguration()
+        configuration.environment.fileSystem = { _ in disk }
+        try await withVectorStore(at: "store", configuration: configuration) { store in
+            let database = try await store.createDatabase("rows", options: DatabaseOptions(dimension: 2))
+            try await database.upsert(VectorRecord(id: "a", vector: [1, 2]))
+            let fault = Fault(
+                .fail(ErrorNumber.noSpace), refusals == 1 ? .at(1) : .from(1), calls: [.write],
+                pathPrefix: "CATALOG")
+            disk.inject(FaultPlan([fault]))
+        }
+        disk.inject(FaultPlan([]))
+        let left = try disk.list(StoragePath("wal")).map(\.name)
+        #expect(!left.contains("reserve"))
+        #expect(left.isEmpty == (refusals == 1), "without a catalogue that says otherwise, the log is needed: \(left)")
+        try await withVectorStore(at: "store", configuration: configuration) { store in
+            #expect(try await store.database("rows").vector(for: "a") == [1, 2])
+            #expect(try disk.list(StoragePath("wal")).contains { $0.name == "reserve" })
+        }
+    }
+}
