@@ -58,6 +58,19 @@ package enum CrashCampaign {
         return disk.crashImage(.keepAll)
     }
 
+    /// What the crashes of a seed's workload leave on a disk that does nothing wrong, for tests of what reads such disks.
+    package static func crashDisks(seed: UInt64) throws -> [(label: String, disk: SimulatedFileSystem)] {
+        var plan = CampaignPlan(seed: seed)
+        plan.disk = .sound
+        let disk = try baseDisk.get().crashImage(.keepAll)
+        let images = Box<[CrashImage]>([])
+        disk.snapshotHook = ImageCollector(seed: seed, period: plan.crashPeriod, images: images) { (0, 0) }.hook
+        if let failure = work(on: disk, plan, VirtualClock(), Box(RandomRun())) {
+            throw CampaignFailure(description: failure)
+        }
+        return images.value.map { ($0.label, $0.disk) }
+    }
+
     /// Runs a plan once.
     static func simulate(_ plan: CampaignPlan) throws -> CampaignOutcome {
         let disk = try baseDisk.get().crashImage(.keepAll)
@@ -111,4 +124,10 @@ package enum CrashCampaign {
         }
         return nil
     }
+}
+
+/// A workload that did not run as it must on a sound disk.
+package struct CampaignFailure: Error, CustomStringConvertible {
+    /// What went wrong.
+    package let description: String
 }
