@@ -39,7 +39,8 @@ let package = Package(
         .target(name: "CTorture", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))]),
         .target(name: "NephriteExercise", dependencies: ["Nephrite"], swiftSettings: swiftSettings),
         .executableTarget(
-            name: "NephriteTorture", dependencies: ["CTorture", "Nephrite", "NephriteExercise", "StorageIO"],
+            name: "NephriteTorture",
+            dependencies: ["CTorture", "Nephrite", "NephriteExercise", "StorageIO", "StorageSimulation"],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "nephrite-bench", dependencies: ["Nephrite", "StorageIO", "CNephrite"],
