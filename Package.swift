@@ -50,7 +50,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(name: "StorageIOTests", dependencies: ["StorageIO"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO"],
+            name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO", "StorageFormat"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "NephriteTests",
@@ -70,6 +70,7 @@ let package = Package(
 if hasMutants {
     package.targets.append(
         .executableTarget(
-            name: "nephrite-mutants", dependencies: ["StorageSimulation"], path: "Tests/Mutants/Runner",
+            name: "nephrite-mutants", dependencies: ["StorageSimulation", "StorageFormat"],
+            path: "Tests/Mutants/Runner",
             swiftSettings: swiftSettings))
 }

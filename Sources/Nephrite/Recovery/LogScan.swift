@@ -35,7 +35,7 @@ struct LogScan {
         var segments: [LoadedSegment] = []
         /// All whole commits, in LSN order.
         var commits: [CommitLocation] = []
-        /// Sequences of files that are of no use any more: unfinished segments and those that a recovery replaced.
+        /// Sequences of files that are of no use any more: a recovery has replaced them.
         var obsolete: [UInt64] = []
         /// The highest sequence of any segment file.
         var highestSequence: UInt64 = 0
@@ -54,11 +54,8 @@ struct LogScan {
     func run(sequences: [UInt64]) throws(StoreError) -> Outcome {
         var outcome = Outcome()
         outcome.highestSequence = sequences.max() ?? 0
-        for (index, sequence) in sequences.enumerated() {
-            guard let segment = try load(sequence, isLast: index == sequences.count - 1) else {
-                outcome.obsolete.append(sequence)
-                continue
-            }
+        for sequence in sequences {
+            let segment = try load(sequence)
             outcome.damages += try damagedHeaderCopies(of: segment)
             if segment.header.replacesPrevious {
                 // A recovery copied what came after its predecessor into it.
@@ -80,7 +77,7 @@ struct LogScan {
 
     private func path(_ sequence: UInt64) -> String { SegmentWriter.path(sequence).description }
 
-    private func load(_ sequence: UInt64, isLast: Bool) throws(StoreError) -> LoadedSegment? {
+    private func load(_ sequence: UInt64) throws(StoreError) -> LoadedSegment {
         do {
             let file = try fileSystem.open(SegmentWriter.path(sequence), .read)
             let size = Int(try file.size())
@@ -91,14 +88,12 @@ struct LogScan {
                     try unsafe SegmentHeader.decode(bytes)
                 }
             } catch {
-                // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
-                // Its name may outlive later segments' names. If it did hold something, the chain of the others tells.
-                if case .newerVersion = error.kind {
-                } else if try isUnused(file, size: size) {
-                    try file.close()
-                    return nil
-                }
                 throw StoreError(error, path: path(sequence))
+            }
+            // A segment gets its name when it is on disk in its full length.
+            guard UInt64(size) >= header.byteCount else {
+                throw StoreError.corruption(
+                    "The log segment is cut short: it has \(size) of \(header.byteCount) bytes.", path: path(sequence))
             }
             guard header.storeUUID == storeUUID, header.sequence == sequence else {
                 throw StoreError.corruption("The log segment belongs to another store or place.", path: path(sequence))
