@@ -30,10 +30,12 @@ package enum CrashCampaign {
     ///
     /// Everything that is wrong is in the outcome.
     ///
+    /// - Parameter minimises: whether a failure is made smaller and reported, which may take a hundred runs.
+    ///
     /// - Throws: only if the disk that every seed starts from cannot be made.
-    package static func run(seed: UInt64) async throws -> CampaignOutcome {
+    package static func run(seed: UInt64, minimises: Bool = true) async throws -> CampaignOutcome {
         var outcome = try run(CampaignPlan(seed: seed))
-        guard !outcome.failures.isEmpty else { return outcome }
+        guard !outcome.failures.isEmpty, minimises else { return outcome }
         var minimiser = CampaignMinimiser(CampaignPlan(seed: seed), outcome)
         outcome.report = try minimiser.report()
         return outcome
