@@ -167,7 +167,8 @@ import StorageIO
                     let upper = unsafe lower + 64 * Self.groupSize
                     for index in 0..<count {
                         let query = coded[group.lowerBound + index]
-                        unsafe (pointers.baseAddress! + index).initialize(to: query.code.map { unsafe UnsafePointer($0.pointer) })
+                        unsafe (pointers.baseAddress! + index).initialize(
+                            to: query.code.map { unsafe UnsafePointer($0.pointer) })
                         unsafe (thresholds + index).initialize(to: query.threshold)
                     }
                     unsafe nephrite_code_scan_many(

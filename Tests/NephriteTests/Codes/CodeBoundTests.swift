@@ -45,7 +45,8 @@ import Testing
     }
 
     /// The bounds of all three scans.
-    private static func bounds(_ code: CodeQuery, _ row: EncodedRow, _ kernels: CodeKernels? = nil) -> [(Float, Float)] {
+    private static func bounds(_ code: CodeQuery, _ row: EncodedRow, _ kernels: CodeKernels? = nil) -> [(Float, Float)]
+    {
         let set = unsafe kernels?.pointer ?? nephrite_code_set_in_use()
         var lower = [Float](repeating: .nan, count: 64)
         var upper = lower
@@ -135,14 +136,17 @@ import Testing
     }
 
     private func violations(
-        without term: CodeQuery.Terms, _ metric: ScanMetric, _ pairs: [(row: [Float], query: [Float])], _ codec: VectorCodec
+        without term: CodeQuery.Terms, _ metric: ScanMetric, _ pairs: [(row: [Float], query: [Float])],
+        _ codec: VectorCodec
     ) -> (with: Int, without: Int) {
         var count = (with: 0, without: 0)
         for (row, query) in pairs {
             let encoded = EncodedRow(codec, row)
             let rank = Self.rank(metric, query, row)
             func broken(_ terms: CodeQuery.Terms) -> Bool {
-                guard let code = CodeQuery(codec: codec, query: query, metric: metric, terms: terms) else { return false }
+                guard let code = CodeQuery(codec: codec, query: query, metric: metric, terms: terms) else {
+                    return false
+                }
                 return Self.bounds(code, encoded).contains {
                     !($0.0 <= rank && rank <= $0.1)
                 }

@@ -30,7 +30,8 @@ import Testing
                 var vector = [Float](repeating: 0, count: dimension)
                 vector[values.below(dimension)] = 1
                 return vector
-            case .scales: return values.floats(dimension, scale: Float(sign: .plus, exponent: index % 30 - 15, significand: 1))
+            case .scales:
+                return values.floats(dimension, scale: Float(sign: .plus, exponent: index % 30 - 15, significand: 1))
             case .extremes:
                 let scales: [Float] = [0, 0x1p-149, 0x1p-130, 1e-20, 1e-12, 1, 1e12, 1e18, 1e20, 1e38]
                 return values.floats(dimension, scale: scales[index % scales.count])
@@ -73,9 +74,10 @@ import Testing
                     snapshot.heapCodes(), snapshot.heapCodes(centre: centre, chunkSlotCount: 64),
                     snapshot.heapCodes(chunkSlotCount: 256) { $0 % 5 != 0 && $0 / 64 != 2 },
                 ]
-                let queries = [0, 5, 333, 2_000, 2_001].map { data.vector($0, dimension) } + [
-                    SeededValues(seed: 99).only(dimension)
-                ]
+                let queries =
+                    [0, 5, 333, 2_000, 2_001].map { data.vector($0, dimension) } + [
+                        SeededValues(seed: 99).only(dimension)
+                    ]
                 for k in [1, 10, 60] {
                     var request = SearchRequest(queries: queries, limit: k)
                     let expected = try await snapshot.searcher.search(snapshot, request, codes: nil)
