@@ -2,6 +2,7 @@
 import Foundation
 import StorageFormat
 import StorageIO
+import StorageSimulation
 import Testing
 
 @testable import Nephrite
@@ -41,7 +42,12 @@ enum Coding {
             if statistics.codingProgress == 1 { return }
             #expect(statistics.codingFailures == 0)
             if statistics.codingFailures > 0 { return }
-            await Task.yield()
+            // In a simulation time goes on only while everybody waits.
+            if let clock = database.store.context.configuration.environment.clock as? VirtualClock {
+                try await clock.sleep(nanoseconds: 1_000_000)
+            } else {
+                await Task.yield()
+            }
         }
     }
 
