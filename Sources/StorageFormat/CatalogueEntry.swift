@@ -13,10 +13,13 @@ package struct CatalogueEntry: Sendable, Hashable {
     package var uuid: StorageUUID
     /// Nanoseconds since 1970.
     package var createdAt: UInt64
+    /// The metadata fields that are indexed, as they are written in filters: distinct, and at most
+    /// ``FormatLimits/indexedFieldCount``.
+    package var indexedFields: [String]
 
     package init(
         number: UInt32, name: String, dimension: Int, metric: FormatMetric, durability: FormatDurability,
-        uuid: StorageUUID, createdAt: UInt64
+        uuid: StorageUUID, createdAt: UInt64, indexedFields: [String] = []
     ) {
         self.number = number
         self.name = name
@@ -25,9 +28,15 @@ package struct CatalogueEntry: Sendable, Hashable {
         self.durability = durability
         self.uuid = uuid
         self.createdAt = createdAt
+        self.indexedFields = indexedFields
     }
 
-    package var encodedByteCount: Int { roundedUp(Self.fixedByteCount + name.utf8.count, toMultipleOf: 8) }
+    package var encodedByteCount: Int {
+        roundedUp(Self.fixedByteCount + name.utf8.count + indexedFieldByteCount, toMultipleOf: 8)
+    }
+
+    /// Bytes of the indexed fields' names with their lengths.
+    private var indexedFieldByteCount: Int { indexedFields.reduce(0) { $0 + 2 + $1.utf8.count } }
 
     package func encode() -> [UInt8] {
         var writer = ByteWriter(reservingCapacity: encodedByteCount)
@@ -38,6 +47,10 @@ package struct CatalogueEntry: Sendable, Hashable {
     func encode(into writer: inout ByteWriter) {
         precondition(DatabaseName.isValid(name), "a catalogue holds valid names")
         precondition((1...FormatLimits.dimension).contains(dimension), "a catalogue holds valid dimensions")
+        precondition(
+            indexedFields.count <= FormatLimits.indexedFieldCount
+                && indexedFields.allSatisfy { (1...FormatLimits.indexedFieldByteCount).contains($0.utf8.count) },
+            "a catalogue holds valid field names")
         let end = writer.count + encodedByteCount
         writer.append(number)
         writer.append(UInt32(dimension))
@@ -47,7 +60,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         case .relaxed: writer.append(UInt8(1))
         }
         writer.append(UInt16(name.utf8.count))
-        writer.append(UInt32(0))
+        writer.append(UInt16(0))
+        writer.append(UInt16(indexedFieldByteCount))
         switch durability {
         case .durable: writer.append(UInt64(0))
         case .relaxed(let nanoseconds): writer.append(nanoseconds)
@@ -55,6 +69,10 @@ package struct CatalogueEntry: Sendable, Hashable {
         writer.append(uuid)
         writer.append(createdAt)
         writer.append(contentsOf: name.utf8)
+        for field in indexedFields {
+            writer.append(UInt16(field.utf8.count))
+            writer.append(contentsOf: field.utf8)
+        }
         writer.pad(to: end)
     }
 
@@ -74,7 +92,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         else { throw reader.error(.invalidValue) }
         let durabilityCode = try reader.u8()
         let nameLength = Int(try reader.u16())
-        try reader.zeros(4)
+        try reader.zeros(2)
+        let fieldByteCount = Int(try reader.u16())
         let interval = try reader.u64()
         let durability: FormatDurability
         switch (durabilityCode, interval) {
@@ -88,9 +107,34 @@ package struct CatalogueEntry: Sendable, Hashable {
         let nameRange = try reader.take(nameLength)
         let name = unsafe String(decoding: reader.bytes[nameRange], as: UTF8.self)
         guard DatabaseName.isValid(name) else { throw reader.error(.invalidValue, at: nameRange.lowerBound) }
+        let indexedFields = try decodeFields(from: &reader, byteCount: fieldByteCount)
         try reader.zeros(start + roundedUp(reader.offset - start, toMultipleOf: 8) - reader.offset)
         return CatalogueEntry(
             number: number, name: name, dimension: dimension, metric: metric, durability: durability, uuid: uuid,
-            createdAt: createdAt)
+            createdAt: createdAt, indexedFields: indexedFields)
+    }
+
+    /// The names of the indexed fields, which fill `byteCount` bytes.
+    private static func decodeFields(
+        from reader: inout ByteReader, byteCount: Int
+    ) throws(FormatError) -> [String] {
+        let end = reader.offset + byteCount
+        var fields: [String] = []
+        while reader.offset < end {
+            let start = reader.offset
+            let length = Int(try reader.u16())
+            guard (1...FormatLimits.indexedFieldByteCount).contains(length), length <= end - reader.offset else {
+                throw reader.error(.outOfBounds, at: start)
+            }
+            let range = try reader.take(length)
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: reader.bytes[range])
+            let field = unsafe String(decoding: bytes, as: UTF8.self)
+            guard unsafe MetadataCodec.isValidUTF8(bytes), fields.count < FormatLimits.indexedFieldCount,
+                !fields.contains(where: { $0.utf8.elementsEqual(field.utf8) })
+            else { throw reader.error(.invalidValue, at: start) }
+            fields.append(field)
+        }
+        guard reader.offset == end else { throw reader.error(.outOfBounds, at: end) }
+        return fields
     }
 }

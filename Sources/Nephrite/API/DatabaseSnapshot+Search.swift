@@ -9,22 +9,29 @@ extension DatabaseSnapshot {
     /// - Parameters:
     ///   - query: as many finite components as the database's dimension.
     ///   - k: how many to find, 1 or more; fewer are returned when there are fewer.
-    /// - Throws: `dimensionMismatch`, `notFinite`, `invalidArgument`; `CancellationError`.
+    ///   - options: which records to search, and how.
+    /// - Throws: `dimensionMismatch`, `notFinite`, `invalidArgument`, `invalidFilter`; `CancellationError`.
     /// - Complexity: O(count · dimension).
-    public func search(_ query: [Float], k: Int) async throws -> [SearchHit] {
+    public func search(
+        _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
         try check(query, k: k)
-        return try await searcher.search(self, query, k: k)
+        let plan = if let filter = options.filter { try await resolve(filter) } else { FilterPlan.all }
+        return try await searcher.search(self, query, k: k, plan: plan)
     }
 
     /// The nearest records to each of several queries, in the order of the queries.
     ///
     /// - Returns: for each query its hits, nearest first.
-    /// - Throws: as ``search(_:k:)-([Float],_)``.
-    public func search(_ queries: [[Float]], k: Int) async throws -> [[SearchHit]] {
+    /// - Throws: as ``search(_:k:options:)-([Float],_,_)``.
+    public func search(
+        _ queries: [[Float]], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [[SearchHit]] {
         for query in queries { try check(query, k: k) }
         var results: [[SearchHit]] = []
         results.reserveCapacity(queries.count)
-        for query in queries { results.append(try await searcher.search(self, query, k: k)) }
+        let plan = if let filter = options.filter { try await resolve(filter) } else { FilterPlan.all }
+        for query in queries { results.append(try await searcher.search(self, query, k: k, plan: plan)) }
         return results
     }
 

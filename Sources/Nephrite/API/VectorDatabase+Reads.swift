@@ -44,15 +44,19 @@ extension VectorDatabase {
         Records(records: try await snapshot().records(after: cursor))
     }
 
-    /// The `k` records nearest to a query, nearest first; see ``DatabaseSnapshot/search(_:k:)-([Float],_)``.
-    public func search(_ query: [Float], k: Int) async throws -> [SearchHit] {
+    /// The `k` records nearest to a query, nearest first; see ``DatabaseSnapshot/search(_:k:options:)-([Float],_,_)``.
+    public func search(
+        _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
         cell.metrics.searches.add(1)
-        return try await snapshot().search(query, k: k)
+        return try await snapshot().search(query, k: k, options: options)
     }
 
     /// The nearest records to each of several queries, all as of one commit.
-    public func search(_ queries: [[Float]], k: Int) async throws -> [[SearchHit]] {
+    public func search(
+        _ queries: [[Float]], k: Int, options: SearchOptions = SearchOptions()
+    ) async throws -> [[SearchHit]] {
         cell.metrics.searches.add(UInt64(queries.count))
-        return try await snapshot().search(queries, k: k)
+        return try await snapshot().search(queries, k: k, options: options)
     }
 }

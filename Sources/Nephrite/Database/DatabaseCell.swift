@@ -22,6 +22,7 @@ final class DatabaseCell: Sendable {
     let createdAt: UInt64
     let ledger = SnapshotLedger()
     let metrics = DatabaseMetrics()
+    let filters: DatabaseFilters
     /// When it was last used, on the registry's logical clock.
     private let lastUse = Atomic<UInt64>(0)
     private let state = Mutex(State())
@@ -30,6 +31,7 @@ final class DatabaseCell: Sendable {
         self.number = number
         self.name = name
         self.options = options
+        filters = DatabaseFilters(indexing: options.indexedFields)
         self.uuid = uuid
         self.createdAt = createdAt
     }
@@ -125,6 +127,7 @@ final class DatabaseCell: Sendable {
             return (file, old)
         }
         withExtendedLifetime(old) {}
+        if file != nil { filters.clear() }
         return file
     }
 
@@ -138,6 +141,7 @@ final class DatabaseCell: Sendable {
             return taken
         }
         withExtendedLifetime(old) {}
+        if file != nil { filters.clear() }
         return file
     }
 

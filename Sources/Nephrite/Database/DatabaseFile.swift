@@ -96,7 +96,7 @@ actor DatabaseFile {
         DatabaseSnapshot(
             identity: identity, records: index.records, directory: index.directory, mapping: mapping,
             count: index.liveCount, version: lastCommitLSN, fingerprint: index.fingerprint, ledger: cell.ledger,
-            searcher: context.searcher,
+            searcher: context.searcher, filters: cell.filters,
             verifiesReads: context.configuration.verifiesReads)
     }
 

@@ -12,6 +12,7 @@ public final class DatabaseSnapshot: Sendable {
     let directory: IDDirectory
     let mapping: DataMapping
     let searcher: Searcher
+    let filters: DatabaseFilters
     let verifiesReads: Bool
     /// What the commits up to this one left, for proofs of sameness.
     let fingerprint: StateFingerprint
@@ -26,13 +27,14 @@ public final class DatabaseSnapshot: Sendable {
     init(
         identity: DatabaseIdentity, records: RecordTable, directory: IDDirectory, mapping: DataMapping,
         count: Int, version: RecordVersion, fingerprint: StateFingerprint, ledger: SnapshotLedger, searcher: Searcher,
-        verifiesReads: Bool
+        filters: DatabaseFilters, verifiesReads: Bool
     ) {
         self.identity = identity
         self.records = records
         self.directory = directory
         self.mapping = mapping
         self.searcher = searcher
+        self.filters = filters
         self.verifiesReads = verifiesReads
         self.fingerprint = fingerprint
         self.ledger = ledger

@@ -48,9 +48,7 @@ struct DatabaseLoader {
 
     private func load(_ file: any StorageFile) throws(StoreError) -> LoadedDatabase {
         let (header, otherIsLost, damagedPages) = try readHeader(file)
-        let options = DatabaseOptions(
-            dimension: entry.dimension, metric: DistanceMetric(entry.metric),
-            durability: Durability(entry.durability))
+        let options = DatabaseOptions(entry)
         let identity = DatabaseIdentity(
             number: entry.number, name: entry.name, options: options, uuid: entry.uuid,
             incarnation: header.incarnation, hashKey: header.idHashKey,

@@ -196,7 +196,8 @@ actor StoreRegistry {
         let entry = CatalogueEntry(
             number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
             metric: options.metric.format, durability: options.durability.format,
-            uuid: .random(environment.random), createdAt: environment.clock.wallNanoseconds())
+            uuid: .random(environment.random), createdAt: environment.clock.wallNanoseconds(),
+            indexedFields: try options.canonicalFields(database: name))
         catalogue.nextDatabaseNumber += 1
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let hashKey = IDHashKey(k0: environment.random.next(), k1: environment.random.next())
@@ -335,9 +336,16 @@ extension DatabaseCell {
     convenience init(_ entry: CatalogueEntry) {
         self.init(
             number: entry.number, name: entry.name,
-            options: DatabaseOptions(
-                dimension: entry.dimension, metric: DistanceMetric(entry.metric),
-                durability: Durability(entry.durability)), uuid: entry.uuid.description, createdAt: entry.createdAt)
+            options: DatabaseOptions(entry), uuid: entry.uuid.description, createdAt: entry.createdAt)
+    }
+}
+
+extension DatabaseOptions {
+    /// What the catalogue says about a database.
+    init(_ entry: CatalogueEntry) {
+        self.init(
+            dimension: entry.dimension, metric: DistanceMetric(entry.metric), durability: Durability(entry.durability),
+            indexedFields: entry.indexedFields)
     }
 }
 

@@ -19,6 +19,8 @@ struct ExactScanner: Sendable {
     /// Turns a kernel's result into a rank where higher is better: −1 for squared distances.
     private let sign: Float
     private var best: TopK
+    /// Asked about a row that would be kept; nil: all are.
+    var accepts: (@Sendable (UInt32) -> Bool)?
 
     /// - Parameters:
     ///   - query: as many finite components as a row has.
@@ -139,7 +141,7 @@ extension ExactScanner {
         var threshold = best.threshold
         for row in 0..<count {
             let rank = unsafe scores[row] * sign
-            if rank >= threshold {
+            if rank >= threshold, accepts?(firstSlot + UInt32(row)) ?? true {
                 best.offer(rank, slot: firstSlot + UInt32(row), precedes: precedes)
                 threshold = best.threshold
             }

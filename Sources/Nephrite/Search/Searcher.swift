@@ -7,8 +7,8 @@ final class Searcher: Sendable {
     /// Scans of less than this are made where they are asked for.
     private static let inlineByteCount = 256 << 10
 
-    private let executor: (any TaskExecutor)?
-    private let threadCount: Int
+    let executor: (any TaskExecutor)?
+    let threadCount: Int
 
     /// - Parameter executor: where large scans run; nil runs all of them on the caller.
     init(executor: (any TaskExecutor)?, threadCount: Int) {
@@ -16,12 +16,14 @@ final class Searcher: Sendable {
         self.threadCount = max(1, threadCount)
     }
 
-    func search(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int) async throws -> [SearchHit] {
+    func search(
+        _ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, plan: FilterPlan = .all
+    ) async throws -> [SearchHit] {
         try Task.checkCancellation()
         let pageCount = snapshot.records.pages.pageCount
         let byteCount = snapshot.count * snapshot.identity.stride
         guard let executor, byteCount > Self.inlineByteCount else {
-            return Self.scan(snapshot, query, k: k, pages: 0..<pageCount).hits(in: snapshot)
+            return try Self.scan(snapshot, query, k: k, pages: 0..<pageCount, plan).hits(in: snapshot)
         }
         let partCount = min(threadCount, pageCount)
         return try await withThrowingTaskGroup(of: ExactScanner.self) { group in
@@ -29,7 +31,7 @@ final class Searcher: Sendable {
                 let pages = pageCount * part / partCount..<pageCount * (part + 1) / partCount
                 group.addTask(executorPreference: executor) {
                     try Task.checkCancellation()
-                    return Self.scan(snapshot, query, k: k, pages: pages)
+                    return try Self.scan(snapshot, query, k: k, pages: pages, plan)
                 }
             }
             var best: ExactScanner?
@@ -44,10 +46,23 @@ final class Searcher: Sendable {
         }
     }
 
-    private static func scan(_ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, pages: Range<Int>) -> ExactScanner
-    {
+    private static func scan(
+        _ snapshot: DatabaseSnapshot, _ query: [Float], k: Int, pages: Range<Int>, _ plan: FilterPlan
+    ) throws -> ExactScanner {
         var scanner = ExactScanner(
             metric: ScanMetric(snapshot.options.metric), query: query, stride: snapshot.identity.stride, limit: k)
+        switch plan {
+        case .all: break
+        case .none: return scanner
+        case .slots(let slots):
+            scan(slots, pages, of: snapshot, with: &scanner)
+            return scanner
+        case .list(let slots):
+            scan(SlotSet(slots, slotCount: snapshot.records.slotCount), pages, of: snapshot, with: &scanner)
+            return scanner
+        case .predicate(let filter):
+            scanner.accepts = { slot in (try? snapshot.matches(filter, slot: slot)) ?? false }
+        }
         var page = pages.lowerBound
         while page < pages.upperBound {
             // Pages without a hole are scanned together.
@@ -67,6 +82,20 @@ final class Searcher: Sendable {
             page += 1
         }
         return scanner
+    }
+
+    /// Scans the slots of a set that lie in some pages.
+    private static func scan(
+        _ slots: SlotSet, _ pages: Range<Int>, of snapshot: DatabaseSnapshot, with scanner: inout ExactScanner
+    ) {
+        let first = pages.lowerBound * RecordTable.entriesPerPage
+        let count = min(pages.upperBound * RecordTable.entriesPerPage, slots.words.count * 64) - first
+        guard count > 0 else { return }
+        unsafe slots.words.withUnsafeBufferPointer { words in
+            unsafe scanner.scan(
+                rows: snapshot.vectorAddress(UInt32(first)), firstSlot: UInt32(first), count: count,
+                isLive: words.baseAddress! + first / 64, precedes: snapshot.idPrecedes)
+        }
     }
 
     private static func scan(holes page: Int, of snapshot: DatabaseSnapshot, with scanner: inout ExactScanner) {

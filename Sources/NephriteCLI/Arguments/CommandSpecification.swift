@@ -83,6 +83,9 @@ struct CommandSpecification: Sendable {
 extension OptionSpecification {
     /// The store every command works on.
     static let store = value("store", "DIR", "The directory of the store.", isRequired: true)
+    /// Which records.
+    static let `where` = value(
+        "where", "FILTER", "Only records whose metadata it holds for: 'lang == \"en\" && year >= 2020'.")
     /// Output for machines.
     static let json = flag("json", "Print JSON, one value a line; errors too, on standard error.")
     /// The help, which every command has.
