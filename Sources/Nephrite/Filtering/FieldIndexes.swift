@@ -124,7 +124,11 @@ actor FieldIndexes {
     ) throws(StoreError) -> [FieldIndex.Content?] {
         do throws(FormatError) {
             var contents: [FieldIndex.Content?] = []
-            for field in fields { contents.append(try unsafe field.content(snapshot.metadataBytes(entry))) }
+            contents.reserveCapacity(fields.count)
+            // By index: an element that is copied out takes references to all its parts.
+            for index in fields.indices {
+                contents.append(try unsafe fields[index].content(snapshot.metadataBytes(entry)))
+            }
             return contents
         } catch {
             throw snapshot.damaged(slot: slot, entry: entry)

@@ -1,5 +1,6 @@
 /// How a search applies a filter: resolving a filter on a snapshot gives the plan, the searcher carries it out.
 import StorageFormat
+import Synchronization
 
 /// The slots that a filter holds for, in the form that costs a search least. Sets and lists hold live slots of the
 /// snapshot only, and all of them that the filter holds for.
@@ -52,5 +53,25 @@ extension DatabaseSnapshot {
         } catch {
             throw damaged(slot: slot, entry: entry)
         }
+    }
+}
+
+/// The first record whose metadata was damaged, met by a scan that asks about single rows and cannot throw.
+final class FilterFailure: Sendable {
+    private let first = Mutex<StoreError?>(nil)
+
+    /// Whether a filter holds for a live slot; false, and the error kept, if its metadata is damaged.
+    func matches(_ filter: CompiledFilter, slot: UInt32, in snapshot: DatabaseSnapshot) -> Bool {
+        do throws(StoreError) {
+            return try snapshot.matches(filter, slot: slot)
+        } catch {
+            first.withLock { if $0 == nil { $0 = error } }
+            return false
+        }
+    }
+
+    /// Throws what was kept.
+    func check() throws(StoreError) {
+        if let error = first.withLock({ $0 }) { throw error }
     }
 }

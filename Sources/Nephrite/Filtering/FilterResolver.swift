@@ -45,7 +45,7 @@ struct FilterResolver {
             snapshot.filters.cache.keep(nil, version: snapshot.version, for: key)
             return .predicate(filter)
         }
-        return FilterPlan(try await scan(key, base))
+        return try await scan(key, base).plan
     }
 
     /// The slots that a filter holds for, however many they are.
@@ -59,7 +59,7 @@ struct FilterResolver {
             var live = SlotSet(slotCount: slotCount)
             snapshot.records.forEachActive { slot, _ in live.insert(UInt32(slot)) }
             return live
-        case .predicate: return try await scan(filter.filter.canonicalBytes, nil)
+        case .predicate: return try await scan(filter.filter.canonicalBytes, nil).matches
         }
     }
 
@@ -67,26 +67,24 @@ struct FilterResolver {
     private func continued(_ key: [UInt8], _ base: FilterScan.Base) async throws -> FilterPlan? {
         let changed = snapshot.records.pages.pagesDiffering(from: base.records.pages)
         guard snapshot.filters.indexes == nil || changed.count <= Self.inlinePageCount else { return nil }
-        return FilterPlan(try await scan(key, base))
+        return try await scan(key, base).plan
     }
 
     /// Evaluates the filter over the pages that are not those of `base`, and keeps the result.
-    private func scan(_ key: [UInt8], _ base: FilterScan.Base?) async throws -> SlotSet {
+    private func scan(_ key: [UInt8], _ base: FilterScan.Base?) async throws -> FilterScan.Base {
         let pages = snapshot.records.pages
-        var matches = SlotSet(slotCount: pages.pageCount * RecordTable.entriesPerPage)
-        let scan = FilterScan(snapshot: snapshot, filter: filter, base: base)
+        let wordCount = pages.pageCount * RecordTable.entriesPerPage / 64
+        let changed = base.map { pages.pagesDiffering(from: $0.records.pages) } ?? Array(0..<pages.pageCount)
+        if let base, changed.isEmpty, base.matches.words.count == wordCount { return base }
+        var matches = SlotSet(slotCount: wordCount * 64)
         if let base {
-            let common = min(matches.words.count, base.matches.words.count)
+            let common = min(wordCount, base.matches.words.count)
             matches.words.replaceSubrange(0..<common, with: base.matches.words[..<common])
-            let changed = pages.pagesDiffering(from: base.records.pages)
-            if changed.isEmpty { return matches }
-            try await evaluate(scan, changed, into: &matches)
-        } else {
-            try await evaluate(scan, Array(0..<pages.pageCount), into: &matches)
         }
-        snapshot.filters.cache.keep(
-            FilterScan.Base(records: snapshot.records, matches: matches), version: snapshot.version, for: key)
-        return matches
+        try await evaluate(FilterScan(snapshot: snapshot, filter: filter, base: base), changed, into: &matches)
+        let result = FilterScan.Base(records: snapshot.records, matches: matches)
+        snapshot.filters.cache.keep(result, version: snapshot.version, for: key)
+        return result
     }
 
     /// Evaluates pages, on the search threads if there are many, and writes their words.

@@ -14,6 +14,14 @@ struct FilterScan: Sendable {
     struct Base: Sendable {
         let records: RecordTable
         let matches: SlotSet
+        /// The plan that the matches make.
+        let plan: FilterPlan
+
+        init(records: RecordTable, matches: SlotSet) {
+            self.records = records
+            self.matches = matches
+            plan = FilterPlan(matches)
+        }
     }
 
     /// Pages between looks at whether the task was cancelled: some thousands of records, less than a millisecond.

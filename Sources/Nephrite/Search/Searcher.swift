@@ -52,17 +52,21 @@ final class Searcher: Sendable {
         var scanner = ExactScanner(
             metric: ScanMetric(snapshot.options.metric), query: query, stride: snapshot.identity.stride, limit: k)
         switch plan {
-        case .all: break
-        case .none: return scanner
-        case .slots(let slots):
-            scan(slots, pages, of: snapshot, with: &scanner)
-            return scanner
+        case .all: scan(pages, of: snapshot, with: &scanner)
+        case .none: break
+        case .slots(let slots): scan(slots, pages, of: snapshot, with: &scanner)
         case .list(let slots):
             scan(SlotSet(slots, slotCount: snapshot.records.slotCount), pages, of: snapshot, with: &scanner)
-            return scanner
         case .predicate(let filter):
-            scanner.accepts = { slot in (try? snapshot.matches(filter, slot: slot)) ?? false }
+            let failure = FilterFailure()
+            scanner.accepts = { slot in failure.matches(filter, slot: slot, in: snapshot) }
+            scan(pages, of: snapshot, with: &scanner)
+            try failure.check()
         }
+        return scanner
+    }
+
+    private static func scan(_ pages: Range<Int>, of snapshot: DatabaseSnapshot, with scanner: inout ExactScanner) {
         var page = pages.lowerBound
         while page < pages.upperBound {
             // Pages without a hole are scanned together.
@@ -81,7 +85,6 @@ final class Searcher: Sendable {
             scan(holes: page, of: snapshot, with: &scanner)
             page += 1
         }
-        return scanner
     }
 
     /// Scans the slots of a set that lie in some pages.
