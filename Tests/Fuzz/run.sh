@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes one parser of StorageFormat with libFuzzer: Tests/Fuzz/run.sh TARGET SECONDS
-# TARGET: header, segment, catalogue, metadata, logbodies, codes. New inputs are kept beside the build, not in the corpus;
+# Fuzzes one parser with libFuzzer: Tests/Fuzz/run.sh TARGET SECONDS
+# TARGET: header, segment, catalogue, metadata, logbodies, codes, filter. New inputs are kept beside the build, not in the corpus;
 # Tests/Fuzz/run.sh TARGET merge takes up to 100 small ones that reach new code into Tests/Fuzz/Corpus/TARGET.
 set -eu
 target=${1:?usage: run.sh TARGET SECONDS|merge}
@@ -14,6 +14,12 @@ clang -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite
     -c "$root/Sources/CNephrite/crc32c.c" -o "$build/crc32c.o"
 # nephrite_xxh64 may live in its own file.
 objects=$build/crc32c.o
+if [ "$target" = filter ]; then
+    for file in "$root"/Sources/CNephrite/*.c; do
+        clang -O1 -g -D_GNU_SOURCE -I "$root/Sources/CNephrite/include" -c "$file" -o "$build/all-$(basename "$file").o"
+    done
+    objects=$(find "$build" -name 'all-*.c.o' | grep -v -e all-crc32c -e all-xxh64 | tr '\n' ' ')$objects
+fi
 if [ -f "$root/Sources/CNephrite/xxh64.c" ]; then
     clang -O1 -g -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
         -c "$root/Sources/CNephrite/xxh64.c" -o "$build/xxh64.o"
@@ -21,10 +27,24 @@ if [ -f "$root/Sources/CNephrite/xxh64.c" ]; then
 fi
 printf 'module CNephrite { umbrella header "%s/Sources/CNephrite/include/CNephrite.h" export * }\n' "$root" \
     > "$build/module.modulemap"
+engine=
+if [ "$target" = filter ]; then
+    # The part of the engine that filters need, in the same module as the formats.
+    rm -rf "$build/engine" && mkdir -p "$build/engine"
+    for file in API/Filter API/StoreError API/Metadata API/Metadata+Encoding Filtering/FilterNode Filtering/FilterText \
+        Filtering/FilterLexer Filtering/FilterParser Filtering/ValueOrder Filtering/CompiledFilter \
+        Filtering/CompiledFilter+Evaluation; do
+        sed '/^import StorageFormat$/d' "$root/Sources/Nephrite/$file.swift" > "$build/engine/$(basename "$file").swift"
+    done
+    printf 'extension StoreError { static func invalidMetadata(_ cause: FormatError) -> StoreError {\n%s } }\n' \
+        'StoreError(.invalidMetadata, "\(cause)", remedy: "")' > "$build/engine/Causes.swift"
+    engine=$build/engine/*.swift
+fi
+# shellcheck disable=SC2086
 swiftc -O -g -parse-as-library -sanitize=fuzzer -swift-version 6 -package-name nephrite -module-name Fuzz \
     -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature MemberImportVisibility \
     -Xcc -fmodule-map-file="$build/module.modulemap" \
-    "$root"/Sources/StorageFormat/*.swift "$root/Tests/Fuzz/Checksum.swift" "$root/Tests/Fuzz/$target.swift" \
+    "$root"/Sources/StorageFormat/*.swift $engine "$root/Tests/Fuzz/Checksum.swift" "$root/Tests/Fuzz/$target.swift" \
     $objects -o "$build/$target"
 
 export SWIFT_BACKTRACE=enable=no

@@ -32,8 +32,11 @@ struct SlotSet: Sendable, Equatable {
 
     var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
-    /// Adds the slots of another set, which has room for no more slots than this one.
+    /// Adds the slots of another set.
     mutating func formUnion(_ other: SlotSet) {
+        if other.words.count > words.count {
+            words += [UInt64](repeating: 0, count: other.words.count - words.count)
+        }
         for index in other.words.indices { words[index] |= other.words[index] }
     }
 

@@ -30,7 +30,8 @@ import Testing
                 var vector = [Float](repeating: 0, count: dimension)
                 vector[values.below(dimension)] = 1
                 return vector
-            case .scales: return values.floats(dimension, scale: Float(sign: .plus, exponent: index % 30 - 15, significand: 1))
+            case .scales:
+                return values.floats(dimension, scale: Float(sign: .plus, exponent: index % 30 - 15, significand: 1))
             case .extremes:
                 let scales: [Float] = [0, 0x1p-149, 0x1p-130, 1e-20, 1e-12, 1, 1e12, 1e18, 1e20, 1e38]
                 return values.floats(dimension, scale: scales[index % scales.count])
@@ -73,9 +74,10 @@ import Testing
                     snapshot.heapCodes(), snapshot.heapCodes(centre: centre, chunkSlotCount: 64),
                     snapshot.heapCodes(chunkSlotCount: 256) { $0 % 5 != 0 && $0 / 64 != 2 },
                 ]
-                let queries = [0, 5, 333, 2_000, 2_001].map { data.vector($0, dimension) } + [
-                    SeededValues(seed: 99).only(dimension)
-                ]
+                let queries =
+                    [0, 5, 333, 2_000, 2_001].map { data.vector($0, dimension) } + [
+                        SeededValues(seed: 99).only(dimension)
+                    ]
                 for k in [1, 10, 60] {
                     var request = SearchRequest(queries: queries, limit: k)
                     let expected = try await snapshot.searcher.search(snapshot, request, codes: nil)
@@ -116,14 +118,15 @@ import Testing
             let live = (0..<snapshot.records.slotCount).filter { snapshot.records[$0].isActive }.map { UInt32($0) }
             let chosen = live.filter { $0 % 3 == 0 }
             let set = SlotSet(chosen, slotCount: snapshot.records.pages.pageCount * 128)
-            let choices: [RowChoice] = [.slots(set), .list(chosen), .accepting { $0 % 3 == 0 }]
+            let choices: [FilterPlan] = [.slots(set), .list(chosen), .all]
             for seed in 0..<5 {
                 let query = Data.clustered.vector(seed + 9_000, 64)
                 let everything = SearchRequest(queries: [query, query], limit: live.count)
                 let all = try await snapshot.searcher.search(snapshot, everything, codes: nil)
                 let expected = SearchAnswer(rows: all.rows.map { Array($0.filter { $0.slot % 3 == 0 }.prefix(7)) })
                 for choice in choices {
-                    let request = SearchRequest(queries: [query, query], limit: 7, rows: choice)
+                    var request = SearchRequest(queries: [query, query], limit: 7, rows: choice)
+                    if case .all = choice { request.accepts = { $0 % 3 == 0 } }
                     expectSame(try await snapshot.searcher.search(snapshot, request, codes: view), expected, "codes")
                     expectSame(try await snapshot.searcher.search(snapshot, request, codes: nil), expected, "scan")
                 }
@@ -241,7 +244,7 @@ import Testing
                 unsafe withUnsafeCurrentTask { task in unsafe task?.cancel() }
                 let request = SearchRequest(
                     queries: [testVector(4, 64)], limit: 5,
-                    rows: .accepting { _ in
+                    accepts: { _ in
                         asked.withLock { $0 += 1 }
                         return true
                     })
