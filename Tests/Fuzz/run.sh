@@ -10,21 +10,12 @@ build=${FUZZ_BUILD:-$root/.build/fuzz}
 corpus=$root/Tests/Fuzz/Corpus/$target
 mkdir -p "$build/found/$target" "$corpus"
 
-clang -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
-    -c "$root/Sources/CNephrite/crc32c.c" -o "$build/crc32c.o"
-# nephrite_xxh64 may live in its own file.
-objects=$build/crc32c.o
-if [ "$target" = filter ]; then
-    for file in "$root"/Sources/CNephrite/*.c; do
-        clang -O1 -g -D_GNU_SOURCE -I "$root/Sources/CNephrite/include" -c "$file" -o "$build/all-$(basename "$file").o"
-    done
-    objects=$(find "$build" -name 'all-*.c.o' | grep -v -e all-crc32c -e all-xxh64 | tr '\n' ' ')$objects
-fi
-if [ -f "$root/Sources/CNephrite/xxh64.c" ]; then
-    clang -O1 -g -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
-        -c "$root/Sources/CNephrite/xxh64.c" -o "$build/xxh64.o"
-    objects="$objects $build/xxh64.o"
-fi
+objects=
+for file in "$root"/Sources/CNephrite/*.c; do
+    object=$build/$(basename "$file" .c).o
+    clang -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" -c "$file" -o "$object"
+    objects="$objects $object"
+done
 printf 'module CNephrite { umbrella header "%s/Sources/CNephrite/include/CNephrite.h" export * }\n' "$root" \
     > "$build/module.modulemap"
 engine=

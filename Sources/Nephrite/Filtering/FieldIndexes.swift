@@ -5,7 +5,7 @@ import StorageFormat
 
 /// What the indexes know about a filter.
 struct IndexAnswer: Sendable {
-    /// Slots that the filter may hold for, apart from those of the `changed` pages.
+    /// Slots of the snapshot that the filter may hold for, apart from those of the `changed` pages.
     var slots: Posting
     /// Whether it holds for all of them.
     var isExact: Bool
@@ -48,7 +48,10 @@ actor FieldIndexes {
         let changed = pagesDiffering(from: snapshot)
         var cost = 0
         guard let found = group(filter.node, &cost) else { return nil }
-        return IndexAnswer(slots: found.slots, isExact: found.isExact, changed: changed, cost: cost)
+        // What an older snapshot does not reach may be known already.
+        let pageCount = snapshot.records.pages.pageCount
+        let slots = held.count > pageCount ? found.slots.below(pageCount * RecordTable.entriesPerPage) : found.slots
+        return IndexAnswer(slots: slots, isExact: found.isExact, changed: changed, cost: cost)
     }
 
     // MARK: Keeping up

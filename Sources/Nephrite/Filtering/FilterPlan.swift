@@ -21,7 +21,7 @@ enum FilterPlan: Sendable {
         let count = slots.count
         if count == 0 {
             self = .none
-        } else if count <= max(64, slots.words.count / 4) {
+        } else if count <= Self.listLimit(slotCount: slots.words.count * 64) {
             self = .list(slots.firstSlots(count))
         } else {
             self = .slots(slots)
@@ -37,6 +37,22 @@ enum FilterPlan: Sendable {
         case .list(let slots): slots.count
         }
     }
+
+    /// The plan for a posting of live slots below `slotCount`.
+    init(_ posting: Posting, slotCount: Int) {
+        if posting.isEmpty {
+            self = .none
+        } else if posting.count <= Self.listLimit(slotCount: slotCount) {
+            self = .list(posting.slots)
+        } else {
+            var slots = SlotSet(slotCount: slotCount)
+            posting.insert(into: &slots)
+            self = .slots(slots)
+        }
+    }
+
+    /// How many slots are few.
+    private static func listLimit(slotCount: Int) -> Int { max(64, slotCount / 256) }
 }
 
 extension DatabaseSnapshot {

@@ -128,22 +128,17 @@ struct FilterResolver {
     /// The plan from the indexes of the declared fields; nil if they do not narrow the filter down.
     private func indexed(_ key: [UInt8]) async throws -> FilterPlan? {
         guard let answer = try await snapshot.filters.indexes?.answer(filter.filter, on: snapshot) else { return nil }
+        let slotCount = snapshot.records.pages.pageCount * RecordTable.entriesPerPage
+        if answer.changed.isEmpty, answer.isExact, answer.cost <= Self.listCount {
+            return FilterPlan(answer.slots, slotCount: slotCount)
+        }
         if answer.changed.isEmpty, answer.slots.count <= Self.listCount {
             let slots = answer.slots.slots
-            if answer.isExact { return slots.isEmpty ? FilterPlan.none : .list(slots) }
             let matching = try slots.filter { slot throws(StoreError) in try snapshot.matches(filter, slot: slot) }
             return matching.isEmpty ? FilterPlan.none : .list(matching)
         }
-        let slotCount = snapshot.records.pages.pageCount * RecordTable.entriesPerPage
         var matches = SlotSet(slotCount: slotCount)
-        // An older snapshot may have fewer slots.
-        switch answer.slots {
-        case .bitmap(let set, _):
-            let common = min(set.words.count, matches.words.count)
-            matches.words.replaceSubrange(0..<common, with: set.words[..<common])
-        default:
-            for slot in answer.slots.slots where slot < slotCount { matches.insert(slot) }
-        }
+        answer.slots.insert(into: &matches)
         for page in answer.changed { matches.set(PageMatches(low: 0, high: 0), page: page) }
         if !answer.isExact {
             let candidates = matches

@@ -259,6 +259,12 @@ extension Posting {
         }
     }
 
+    /// The slots below a limit, a multiple of 64.
+    func below(_ limit: Int) -> Posting {
+        guard case .bitmap(let set, _) = self else { return .list(slots.filter { $0 < limit }) }
+        return Posting(SlotSet(words: Array(set.words.prefix(limit / 64))))
+    }
+
     /// The slots that are not in `other`; `slotCount` is more than any slot of the two.
     func subtracting(_ other: Posting, slotCount: Int) -> Posting {
         guard case .bitmap(var set, _) = self else { return .list(slots.filter { !other.contains($0) }) }

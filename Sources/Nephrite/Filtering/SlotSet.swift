@@ -32,12 +32,9 @@ struct SlotSet: Sendable, Equatable {
 
     var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
-    /// Adds the slots of another set.
+    /// Adds the slots of another set that this one has room for.
     mutating func formUnion(_ other: SlotSet) {
-        if other.words.count > words.count {
-            words += [UInt64](repeating: 0, count: other.words.count - words.count)
-        }
-        for index in other.words.indices { words[index] |= other.words[index] }
+        for index in 0..<min(words.count, other.words.count) { words[index] |= other.words[index] }
     }
 
     mutating func formIntersection(_ other: SlotSet) {

@@ -150,6 +150,29 @@ struct FieldIndexTests {
         }
     }
 
+    @Test("An older snapshot gets none of the pages that were added after it", arguments: [2, 50, 100])
+    func addedPages(_ kinds: Int) async throws {
+        try await TestStore().database(DatabaseOptions(dimension: 1, indexedFields: ["n"])) { database async throws in
+            func rows(_ range: Range<Int>) -> [VectorRecord] {
+                range.map { VectorRecord(id: "r\($0)", vector: [1], metadata: ["n": .integer(Int64($0 % kinds))]) }
+            }
+            // Whole pages, none of which changes when more are added.
+            try await database.insert(rows(0..<6_400))
+            let old = try await database.snapshot()
+            try await database.insert(rows(6_400..<12_800))
+            let new = try await database.snapshot()
+            for filter in [Filter.field("n") == 1, Filter.field("n") <= 1, Filter.field("n").isIn([1, 1.0])] {
+                let matching = (0..<12_800).count {
+                    $0 % kinds == 1 || (filter == (Filter.field("n") <= 1) && $0 % kinds == 0)
+                }
+                #expect(try await new.count(where: filter) == matching)
+                #expect(try await old.count(where: filter) == matching / 2)
+                #expect(
+                    try await old.search([1], k: 20_000, options: SearchOptions(filter: filter)).count == matching / 2)
+            }
+        }
+    }
+
     @Test("A build that is cancelled goes on where it was")
     func cancelled() async throws {
         try await TestStore().database(DatabaseOptions(dimension: 1, indexedFields: ["n"])) { database async throws in
