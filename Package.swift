@@ -39,7 +39,8 @@ let package = Package(
         .target(name: "CTorture", cSettings: [.define("_GNU_SOURCE", .when(platforms: [.linux]))]),
         .target(name: "NephriteExercise", dependencies: ["Nephrite"], swiftSettings: swiftSettings),
         .executableTarget(
-            name: "NephriteTorture", dependencies: ["CTorture", "Nephrite", "NephriteExercise", "StorageIO"],
+            name: "NephriteTorture",
+            dependencies: ["CTorture", "Nephrite", "NephriteExercise", "StorageIO", "StorageSimulation"],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "nephrite-bench", dependencies: ["Nephrite", "StorageIO", "CNephrite"],
@@ -49,7 +50,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(name: "StorageIOTests", dependencies: ["StorageIO"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO"],
+            name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO", "StorageFormat"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "NephriteTests",
@@ -69,6 +70,7 @@ let package = Package(
 if hasMutants {
     package.targets.append(
         .executableTarget(
-            name: "nephrite-mutants", dependencies: ["StorageSimulation"], path: "Tests/Mutants/Runner",
+            name: "nephrite-mutants", dependencies: ["StorageSimulation", "StorageFormat"],
+            path: "Tests/Mutants/Runner",
             swiftSettings: swiftSettings))
 }

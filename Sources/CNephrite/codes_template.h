@@ -301,11 +301,16 @@ CODE_TARGET static uint32_t bounds16(
     const v16f f0 = CV16(factors), f1 = CV16(factors + 16), f2 = CV16(factors + 32), f3 = CV16(factors + 48);
     const v16f scale = FACTOR(0), centred_norm = FACTOR(1), norm = FACTOR(2), packed = FACTOR(3), sum = CV16(sums);
     const v16f residual = (v16f)((v16u)packed << 16u), inverse = (v16f)((v16u)packed & 0xffff0000u);
-    const v16f cosine = sum * inverse * bound->angle;
+    v16f estimate = scale * sum * bound->step;
+    v16f cosine = sum * inverse * bound->angle;
+    if (bound->correction != 0) {
+        const v16f ratio = residual / centred_norm, lost = ratio * ratio;
+        estimate += estimate * lost * (lost + 1.0f);
+        cosine = estimate * bound->correction / centred_norm;
+    }
     const v16f rest = 1.0f - cosine * cosine;
     const v16f sine = __builtin_elementwise_sqrt(
         __builtin_elementwise_max(rest, (v16f)0.0f) + NEPHRITE_SINE_MARGIN);
-    const v16f estimate = scale * sum * bound->step;
     v16f half = residual * sine * bound->spread + centred_norm * bound->per_centred + norm * bound->per_norm;
     v16f middle;
     if (bound->metric == 2) {

@@ -18,7 +18,9 @@ protocol TorturePart: Sendable {
 }
 
 /// Every part, in the order of `all`.
-let allParts: [any TorturePart] = [KillPart(), PowerPart(), SyncPart(), FullPart(), MemoryPart(), FuzzPart()]
+let allParts: [any TorturePart] = [
+    SimulatePart(), KillPart(), PowerPart(), SyncPart(), FullPart(), MemoryPart(), FuzzPart(),
+]
 
 /// What a part works with.
 final class Session: Sendable {

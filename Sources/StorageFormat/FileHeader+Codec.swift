@@ -51,7 +51,7 @@ extension FileHeader {
         writer.append(checkpointLSN)
     }
 
-    static func seed(pageIndex: Int) -> UInt32 {
+    package static func seed(pageIndex: Int) -> UInt32 {
         CRC32C.seed("JVDB header", index: UInt8(pageIndex))
     }
 

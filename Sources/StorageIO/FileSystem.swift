@@ -179,6 +179,9 @@ public struct StoragePath: Sendable, Hashable, CustomStringConvertible {
     public var description: String { components.isEmpty ? "." : components.joined(separator: "/") }
 }
 
+/// How often in a row a call is made again after an interruption; then it is given up with the interruption's error.
+private let interruptionLimit = 10_000
+
 extension StorageFile {
     /// Does nothing, for files without a disk.
     public func startWriteback(offset: UInt64, length: UInt64) throws(FileSystemError) {}
@@ -191,36 +194,41 @@ extension StorageFile {
         _ = try unsafe readFully(into: memory, at: offset)
     }
 
-    /// Reads exactly `buffer.count` bytes, going on after short reads and interruptions.
+    /// Reads exactly `buffer.count` bytes, going on after short reads and interruptions (10,000 in a row at most).
     ///
     /// - Returns: how many bytes there were before the end of the file.
     public func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int
     {
         var done = 0
+        var interruptions = 0
         while done < buffer.count {
             do {
                 let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
                 let count = try unsafe read(into: part, at: offset + UInt64(done))
                 if count == 0 { break }
                 done += count
-            } catch  where error.isInterruption {
-                continue
+                interruptions = 0
+            } catch  where error.isInterruption && interruptions < interruptionLimit {
+                interruptions += 1
             }
         }
         return done
     }
 
-    /// Writes all bytes, going on after short writes and interruptions.
+    /// Writes all bytes, going on after short writes and interruptions (10,000 in a row at most).
     public func writeFully(_ buffers: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) {
         var remaining = unsafe buffers.filter { unsafe !$0.isEmpty }
         var position = offset
         var emptyWrites = 0
+        var interruptions = 0
         while unsafe !remaining.isEmpty {
             var count: Int
             do {
                 // The kernel takes at most 1,024 buffers a call (IOV_MAX).
                 count = try unsafe write(Array(remaining.prefix(1_024)), at: position)
-            } catch  where error.isInterruption {
+                interruptions = 0
+            } catch  where error.isInterruption && interruptions < interruptionLimit {
+                interruptions += 1
                 continue
             }
             emptyWrites = count == 0 ? emptyWrites + 1 : 0

@@ -42,6 +42,9 @@ typedef struct {
     float angle;
     /// Times the residual norm times the sine of the angle.
     float spread;
+    /// Not 0: 1 / norm of the weighted query, and the estimate is corrected for what quantisation takes from a row in its
+    /// own direction. The bound is then a statistical one.
+    float correction;
     /// Added to the estimate: query · centre.
     float offset;
     /// Times the norm of the centred row.

@@ -56,13 +56,14 @@ import CNephrite
             for (a, b) in zip(query, codec.centre) { offset += Double(a) * Double(b) }
             base.offset = Float(offset)
         }
-        let width = deviations.map { min(1, $0 / max(1, dimension - 1).squareRoot()) } ?? 1
-        func bound(_ weights: Weights, _ width: Double) -> nephrite_code_bound {
+        let statistical = deviations.map { min(1, $0 / max(1, dimension - 1).squareRoot()) }
+        func bound(_ weights: Weights, _ width: Double?) -> nephrite_code_bound {
             var bound = base
             bound.step = weights.step
             let weightNorm = norm(weights.values)
             bound.angle = Float(1 / weightNorm) * (1 - 0x1p-22)
-            let spread = weightNorm * Double(weights.step) * width
+            let spread = weightNorm * Double(weights.step) * (width ?? 1)
+            if let width, width < 1 { bound.correction = Float(1 / (weightNorm * Double(weights.step))) }
             bound.spread = terms.contains(.residual) ? roundedUp(spread) : 0
             let rounding = terms.contains(.queryRounding) ? weights.error : 0
             bound.per_centred = roundedUp(rounding + arithmetic * rotatedNorm)
@@ -90,7 +91,7 @@ import CNephrite
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                fine_bound: bound(fine, width), coarse_bound: bound(coarse, width), refined_bound: bound(fine, 1)))
+                fine_bound: bound(fine, statistical), coarse_bound: bound(coarse, statistical), refined_bound: bound(fine, nil)))
     }
 
     deinit {
@@ -117,7 +118,8 @@ import CNephrite
                 total += Double(component.magnitude)
             }
             // Rounded up, so that no weight exceeds its limit; rounding adds a half to each at most.
-            step = roundedUp(max(largest / (maximum - 0.5), total / (largestSum - Double(vector.count))))
+            let wanted = max(largest / maximum, total / (largestSum - Double(vector.count)))
+            step = Double(Float(wanted)) < wanted ? Float(wanted).nextUp : Float(wanted)
             values.reserveCapacity(vector.count)
             var lost = 0.0
             for component in vector {

@@ -37,7 +37,7 @@ struct LogScan {
         var segments: [LoadedSegment] = []
         /// All whole commits, in LSN order.
         var commits: [CommitLocation] = []
-        /// Sequences of files that are of no use any more: unfinished segments and those that a recovery replaced.
+        /// Sequences of files that are of no use any more: a recovery has replaced them.
         var obsolete: [UInt64] = []
         /// The highest sequence of any segment file.
         var highestSequence: UInt64 = 0
@@ -61,11 +61,7 @@ struct LogScan {
         for sequence in sequences {
             let segment: LoadedSegment
             do throws(StoreError) {
-                guard let loaded = try load(sequence) else {
-                    outcome.obsolete.append(sequence)
-                    continue
-                }
-                segment = loaded
+                segment = try load(sequence)
                 outcome.damages += try damagedHeaderCopies(of: segment)
             } catch  where stopsAtDamage && error.code != .newerFormat {
                 // Whether what comes before it ends the log is seen from what comes after.
@@ -99,7 +95,7 @@ struct LogScan {
 
     private func path(_ sequence: UInt64) -> String { SegmentWriter.path(sequence).description }
 
-    private func load(_ sequence: UInt64) throws(StoreError) -> LoadedSegment? {
+    private func load(_ sequence: UInt64) throws(StoreError) -> LoadedSegment {
         do {
             let file = try fileSystem.open(SegmentWriter.path(sequence), .read)
             let size = Int(try file.size())
@@ -110,14 +106,12 @@ struct LogScan {
                     try unsafe SegmentHeader.decode(bytes)
                 }
             } catch {
-                // A segment whose creation was cut short holds nothing: no record is written before its header is synced.
-                // Its name may outlive later segments' names. If it did hold something, the chain of the others tells.
-                if case .newerVersion = error.kind {
-                } else if try isUnused(file, size: size) {
-                    try file.close()
-                    return nil
-                }
                 throw StoreError(error, path: path(sequence))
+            }
+            // A segment gets its name when it is on disk in its full length.
+            guard UInt64(size) >= header.byteCount else {
+                throw StoreError.corruption(
+                    "The log segment is cut short: it has \(size) of \(header.byteCount) bytes.", path: path(sequence))
             }
             guard header.storeUUID == storeUUID, header.sequence == sequence else {
                 throw StoreError.corruption("The log segment belongs to another store or place.", path: path(sequence))

@@ -296,7 +296,7 @@ struct StoreOpening {
             flags: last.map { $0.flags.union(.replacesPrevious) } ?? .replacesPrevious,
             firstLSN: last?.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
             oldestNeededLSN: last?.oldestNeededLSN ?? lastLSN + 1)
-        let temporary = StoragePath("wal", SegmentHeader.fileName(sequence: sequence) + ".tmp")
+        let temporary = SegmentWriter.temporaryPath(sequence)
         let file = try fileSystem.open(temporary, .createNew)
         var segment = SegmentWriter(header: header, file: file)
         do {

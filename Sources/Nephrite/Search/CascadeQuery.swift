@@ -103,7 +103,9 @@ final class CascadeQuery {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
             let slot = UInt32(firstSlot + index)
-            let estimate = unsafe upper[index] == .infinity ? .infinity : (lower[index] + upper[index]) / 2
+            // What has no bound has no estimate either: it is compared first.
+            let middle = unsafe (lower[index] + upper[index]) / 2
+            let estimate = middle.isNaN ? .infinity : middle
             if estimate >= threshold, accepts?(slot) ?? true {
                 budget?.offer(estimate, slot: slot, precedes: <)
                 threshold = budget?.threshold ?? threshold

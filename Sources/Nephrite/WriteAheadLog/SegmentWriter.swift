@@ -25,17 +25,26 @@ struct SegmentWriter: Sendable {
         StoragePath("wal", SegmentHeader.fileName(sequence: sequence))
     }
 
-    /// Creates a segment: allocated, its header synced, its name synced.
+    /// The name of a segment that is being made.
+    static func temporaryPath(_ sequence: UInt64) -> StoragePath {
+        StoragePath("wal", SegmentHeader.fileName(sequence: sequence) + ".tmp")
+    }
+
+    /// Creates a segment: allocated, its header synced, then renamed, its name synced. So a file of a segment's name that
+    /// is shorter than its header says, or has no header, is damaged, whatever a crash did.
     static func create(_ header: SegmentHeader, on fileSystem: any FileSystem) throws(FileSystemError) -> SegmentWriter
     {
-        let file = try fileSystem.open(path(header.sequence), .createNew)
+        let temporary = temporaryPath(header.sequence)
+        let file = try fileSystem.open(temporary, .createNew)
         do {
             try prepare(file, header)
-            try file.synchronizeData()
+            try file.synchronize()
+            try fileSystem.rename(temporary, to: path(header.sequence))
             try fileSystem.synchronizeDirectory(directory)
         } catch {
-            // What is left behind has no valid record; it is removed so that the name can be used again.
+            // What is left behind has no record; it is removed so that the names can be used again.
             try? file.close()
+            try? fileSystem.unlink(temporary)
             try? fileSystem.unlink(path(header.sequence))
             throw error
         }

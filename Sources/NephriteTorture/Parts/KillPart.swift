@@ -2,7 +2,6 @@
 /// and the next one must find exactly what was acknowledged, plus at most the step each writer had under way.
 import Foundation
 import NephriteExercise
-import StorageIO
 
 /// Kills without end.
 struct KillPart: TorturePart {
@@ -18,18 +17,9 @@ struct KillPart: TorturePart {
     }
 
     func run(_ session: Session, _ report: inout PartReport) async throws {
-        // Waiting for the disk is most of a round, so several go on at once; what they need of the mount namespace,
-        // their threads inherit.
-        let laneCount = max(1, min(4, session.options.roundLimit / Self.roundsPerCheck))
-        let executor = IOExecutor(name: "torture", threadCount: laneCount)
-        defer { executor.shutdown() }
-        try await withThrowingTaskGroup(of: PartReport.self) { group in
-            for lane in 0..<laneCount {
-                group.addTask(executorPreference: executor) {
-                    try await run(session, lane: lane, rounds: session.options.roundLimit / laneCount)
-                }
-            }
-            for try await part in group { report.add(part) }
+        // Waiting for the disk is most of a round.
+        try await Lanes.run(min(4, 1 + session.options.roundLimit / Self.roundsPerCheck), session, &report) {
+            try await run(session, lane: $0, rounds: $1)
         }
     }
 

@@ -30,10 +30,12 @@ package enum CrashCampaign {
     ///
     /// Everything that is wrong is in the outcome.
     ///
+    /// - Parameter minimises: whether a failure is made smaller and reported, which may take a hundred runs.
+    ///
     /// - Throws: only if the disk that every seed starts from cannot be made.
-    package static func run(seed: UInt64) async throws -> CampaignOutcome {
+    package static func run(seed: UInt64, minimises: Bool = true) async throws -> CampaignOutcome {
         var outcome = try run(CampaignPlan(seed: seed))
-        guard !outcome.failures.isEmpty else { return outcome }
+        guard !outcome.failures.isEmpty, minimises else { return outcome }
         var minimiser = CampaignMinimiser(CampaignPlan(seed: seed), outcome)
         outcome.report = try minimiser.report()
         return outcome
@@ -56,6 +58,19 @@ package enum CrashCampaign {
         let disk = SimulatedFileSystem()
         try Simulation.run(disk) { store in try await RandomWorkload.prepare(store) }
         return disk.crashImage(.keepAll)
+    }
+
+    /// What the crashes of a seed's workload leave on a disk that does nothing wrong, for tests of what reads such disks.
+    package static func crashDisks(seed: UInt64) throws -> [(label: String, disk: SimulatedFileSystem)] {
+        var plan = CampaignPlan(seed: seed)
+        plan.disk = .sound
+        let disk = try baseDisk.get().crashImage(.keepAll)
+        let images = Box<[CrashImage]>([])
+        disk.snapshotHook = ImageCollector(seed: seed, period: plan.crashPeriod, images: images) { (0, 0) }.hook
+        if let failure = work(on: disk, plan, VirtualClock(), Box(RandomRun())) {
+            throw CampaignFailure(description: failure)
+        }
+        return images.value.map { ($0.label, $0.disk) }
     }
 
     /// Runs a plan once.
@@ -111,4 +126,10 @@ package enum CrashCampaign {
         }
         return nil
     }
+}
+
+/// A workload that did not run as it must on a sound disk.
+package struct CampaignFailure: Error, CustomStringConvertible {
+    /// What went wrong.
+    package let description: String
 }

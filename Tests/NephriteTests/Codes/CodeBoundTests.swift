@@ -45,7 +45,8 @@ import Testing
     }
 
     /// The bounds of all three scans.
-    private static func bounds(_ code: CodeQuery, _ row: EncodedRow, _ kernels: CodeKernels? = nil) -> [(Float, Float)] {
+    private static func bounds(_ code: CodeQuery, _ row: EncodedRow, _ kernels: CodeKernels? = nil) -> [(Float, Float)]
+    {
         let set = unsafe kernels?.pointer ?? nephrite_code_set_in_use()
         var lower = [Float](repeating: .nan, count: 64)
         var upper = lower
@@ -114,28 +115,38 @@ import Testing
         }
     }
 
-    /// A row whose code is exact: the rotation takes it to odd numbers, as near as floats can.
-    private static func exactRow(_ codec: VectorCodec, _ target: [Float]) -> [Float] {
-        let dimension = codec.dimension
-        var row = [Double](repeating: 0, count: dimension)
-        for component in 0..<dimension {
-            var basis = [Float](repeating: 0, count: dimension)
-            basis[component] = 1
-            let image = codec.rotated(basis, subtractingCentre: false)
-            for index in 0..<dimension { row[component] += Double(image[index]) * Double(target[index]) }
+    /// Turns rotations back.
+    private struct Inverse {
+        let codec: VectorCodec
+        private let images: [[Float]]
+
+        init(_ codec: VectorCodec) {
+            self.codec = codec
+            images = (0..<codec.dimension).map { component in
+                var basis = [Float](repeating: 0, count: codec.dimension)
+                basis[component] = 1
+                return codec.rotated(basis, subtractingCentre: false)
+            }
         }
-        return row.map { Float($0) }
+
+        /// The vector that the rotation takes to `target`, as near as floats can.
+        func vector(_ target: [Float]) -> [Float] {
+            images.map { image in Float(zip(image, target).reduce(0) { $0 + Double($1.0) * Double($1.1) }) }
+        }
     }
 
     private func violations(
-        without term: CodeQuery.Terms, _ metric: ScanMetric, _ pairs: [(row: [Float], query: [Float])], _ codec: VectorCodec
+        without term: CodeQuery.Terms, _ metric: ScanMetric, _ pairs: [(row: [Float], query: [Float])],
+        _ codec: VectorCodec
     ) -> (with: Int, without: Int) {
         var count = (with: 0, without: 0)
         for (row, query) in pairs {
             let encoded = EncodedRow(codec, row)
             let rank = Self.rank(metric, query, row)
             func broken(_ terms: CodeQuery.Terms) -> Bool {
-                guard let code = CodeQuery(codec: codec, query: query, metric: metric, terms: terms) else { return false }
+                guard let code = CodeQuery(codec: codec, query: query, metric: metric, terms: terms) else {
+                    return false
+                }
                 return Self.bounds(code, encoded).contains {
                     !($0.0 <= rank && rank <= $0.1)
                 }
@@ -159,16 +170,17 @@ import Testing
     func needsQueryRounding(metric: ScanMetric) {
         var values = SeededValues(seed: 44)
         let codec = VectorCodec(dimension: 64, seed: 9, centre: [])
+        let inverse = Inverse(codec)
         let pairs = (0..<20).map { _ in
             let query = values.floats(64)
             let rotated = codec.rotated(query, subtractingCentre: false)
-            let step = rotated.map(\.magnitude).max()! / 126.5
-            // Odd numbers with the signs of what 8-bit weights lose.
+            let step = rotated.map(\.magnitude).max()! / 127
+            // Odd numbers, which a code keeps, with the signs of what 8-bit weights lose.
             let target: [Float] = rotated.map { component in
                 let lost = component - (component / step).rounded() * step
-                return (lost < 0 ? -1 : 1) * Float(values.below(3) == 0 ? 15 : 13)
+                return (lost < 0 ? -1 : 1) * Float(2 * values.below(8) + 1)
             }
-            return (row: Self.exactRow(codec, target), query: query)
+            return (row: inverse.vector(target), query: query)
         }
         let count = violations(without: .queryRounding, metric, pairs, codec)
         #expect(count.with == 0 && count.without > 0)
@@ -178,11 +190,11 @@ import Testing
     func needsArithmetic(metric: ScanMetric) {
         var values = SeededValues(seed: 45)
         let codec = VectorCodec(dimension: 64, seed: 9, centre: [])
-        // Rows and queries on the grids of their codes: nothing is left but rounding.
-        let pairs = (0..<200).map { _ in
-            let target = (0..<64).map { _ in Float(2 * values.below(16) - 15) }
-            let row = Self.exactRow(codec, target)
-            return (row: row, query: row)
+        let inverse = Inverse(codec)
+        // Rows that are the query, with rotated components all of one size: nothing is left but rounding.
+        let pairs = (0..<300).map { _ in
+            let corner = inverse.vector((0..<64).map { _ in values.below(2) == 0 ? -1 : 1 })
+            return (row: corner, query: corner)
         }
         let count = violations(without: .arithmetic, metric, pairs, codec)
         #expect(count.with == 0 && count.without > 0)

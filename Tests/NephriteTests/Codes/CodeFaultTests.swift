@@ -1,5 +1,6 @@
 import Foundation
 import StorageIO
+import StorageSimulation
 import Synchronization
 import Testing
 

@@ -135,7 +135,9 @@ import Testing
             let codec = VectorCodec(dimension: dimension, seed: 5, centre: [])
             let row = EncodedRow(codec, values.floats(dimension))
             func float(_ bytes: [UInt8], _ offset: Int) -> Float {
-                unsafe bytes.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: bytes.count - 16 + offset, as: Float.self) }
+                unsafe bytes.withUnsafeBytes {
+                    unsafe $0.loadUnaligned(fromByteOffset: bytes.count - 16 + offset, as: Float.self)
+                }
             }
             let norm = float(row.high, 4)
             let residual = Float(bitPattern: float(row.high, 12).bitPattern << 16)

@@ -73,7 +73,7 @@ import Testing
         let left = try disk.list(StoragePath("wal")).map(\.name)
         #expect(!left.contains("reserve"))
         #expect(left.isEmpty == (refusals == 1), "without a catalogue that says otherwise, the log is needed: \(left)")
-        try await withVectorStore(at: "store", configuration: configuration) { store in
+        try await withVectorStore(at: "store", configuration: configuration) { store async throws in
             #expect(try await store.database("rows").vector(for: "a") == [1, 2])
             #expect(try disk.list(StoragePath("wal")).contains { $0.name == "reserve" })
         }

@@ -115,15 +115,7 @@ struct SalvageTests {
         "What random workloads leave when they crash is copied as recovery finds it", arguments: 0..<12 as Range<UInt64>
     )
     func crashes(seed: UInt64) async throws {
-        let disk = try RandomCrashTests.baseDisk.get().crashImage(.keepAll)
-        let run = Box(RandomRun())
-        let images = Box<[RandomCrashTests.Image]>([])
-        disk.snapshotHook = RandomCrashTests.collect(images, seed: seed, period: 400) { 0 }
-        try Simulation.run(disk, RandomCrashTests.settings(seed)) { store in
-            await RandomWorkload(seed: seed, run: run, store: store).runAll(writers: 4, steps: 5)
-        }
-        disk.snapshotHook = nil
-        for image in images.value.prefix(4) {
+        for image in try CrashCampaign.crashDisks(seed: seed).prefix(4) {
             let wanted = try Simulation.recover(image.disk.crashImage(.keepAll)).model
             let disks = Disks(source: image.disk)
             let report = try await VectorStore(at: "source", configuration: disks.configuration).salvage(to: "target")

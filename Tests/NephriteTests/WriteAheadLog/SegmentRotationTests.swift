@@ -37,4 +37,30 @@ import Testing
             #expect(found == vectors)
         }
     }
+
+    /// The story: of the segment that was written last only the front was left, and the commits that had stood behind it
+    /// were gone without a word: reading stopped at the file's end, which was taken for the end of the log.
+    @Test("A segment that is cut short is damage, wherever it is cut and however many there are")
+    func truncatedSegment() throws {
+        let disk = SimulatedFileSystem()
+        let image = Box<SimulatedFileSystem?>(nil)
+        try Simulation.run(disk) { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: Values.dimension))
+            for number in 1...40 { try await database.upsert(Values.record(id: "\(number)", number: number)) }
+            let left = disk.processKillImage()
+            image.update { $0 = left }
+        }
+        let left = try #require(image.value)
+        let names = try left.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }
+        #expect(names.count == 2)
+        for name in names {
+            for size in [0, 512, 4_096, 8_192, 8_224, 20_000, 65_535] {
+                let damaged = left.crashImage(.keepAll)
+                damaged.truncate(StoragePath("wal", name), to: size)
+                let error = #expect(throws: StoreError.self) { try Simulation.recover(damaged) }
+                #expect(error?.code == .corruption || error?.code == .notAStore, "\(name) cut to \(size): \(error!)")
+            }
+        }
+        #expect(try Simulation.recover(left).model.databases["a"]?.count == 40)
+    }
 }
