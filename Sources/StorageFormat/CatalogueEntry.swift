@@ -14,10 +14,14 @@ package struct CatalogueEntry: Sendable, Hashable {
     package var uuid: StorageUUID
     /// Nanoseconds since 1970.
     package var createdAt: UInt64
+    /// The metadata fields that are indexed, as they are written in filters: distinct, and at most
+    /// ``FormatLimits/indexedFieldCount``.
+    package var indexedFields: [String]
 
     package init(
         number: UInt32, name: String, dimension: Int, metric: FormatMetric, durability: FormatDurability,
-        quantization: FormatQuantization = .automatic, uuid: StorageUUID, createdAt: UInt64
+        quantization: FormatQuantization = .automatic, uuid: StorageUUID, createdAt: UInt64,
+        indexedFields: [String] = []
     ) {
         self.number = number
         self.name = name
@@ -27,9 +31,15 @@ package struct CatalogueEntry: Sendable, Hashable {
         self.quantization = quantization
         self.uuid = uuid
         self.createdAt = createdAt
+        self.indexedFields = indexedFields
     }
 
-    package var encodedByteCount: Int { roundedUp(Self.fixedByteCount + name.utf8.count, toMultipleOf: 8) }
+    package var encodedByteCount: Int {
+        roundedUp(Self.fixedByteCount + name.utf8.count + indexedFieldByteCount, toMultipleOf: 8)
+    }
+
+    /// Bytes of the indexed fields' names with their lengths.
+    private var indexedFieldByteCount: Int { indexedFields.reduce(0) { $0 + 2 + $1.utf8.count } }
 
     package func encode() -> [UInt8] {
         var writer = ByteWriter(reservingCapacity: encodedByteCount)
@@ -40,6 +50,10 @@ package struct CatalogueEntry: Sendable, Hashable {
     func encode(into writer: inout ByteWriter) {
         precondition(DatabaseName.isValid(name), "a catalogue holds valid names")
         precondition((1...FormatLimits.dimension).contains(dimension), "a catalogue holds valid dimensions")
+        precondition(
+            indexedFields.count <= FormatLimits.indexedFieldCount
+                && indexedFields.allSatisfy { (1...FormatLimits.indexedFieldByteCount).contains($0.utf8.count) },
+            "a catalogue holds valid field names")
         let end = writer.count + encodedByteCount
         writer.append(number)
         writer.append(UInt32(dimension))
@@ -50,7 +64,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         }
         writer.append(UInt16(name.utf8.count))
         writer.append(quantization.rawValue)
-        writer.pad(to: writer.count + 3)
+        writer.append(UInt8(0))
+        writer.append(UInt16(indexedFieldByteCount))
         switch durability {
         case .durable: writer.append(UInt64(0))
         case .relaxed(let nanoseconds): writer.append(nanoseconds)
@@ -58,6 +73,10 @@ package struct CatalogueEntry: Sendable, Hashable {
         writer.append(uuid)
         writer.append(createdAt)
         writer.append(contentsOf: name.utf8)
+        for field in indexedFields {
+            writer.append(UInt16(field.utf8.count))
+            writer.append(contentsOf: field.utf8)
+        }
         writer.pad(to: end)
     }
 
@@ -80,7 +99,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         guard let quantization = FormatQuantization(rawValue: try reader.u8()) else {
             throw reader.error(.invalidValue, at: start + 12)
         }
-        try reader.zeros(3)
+        try reader.zeros(1)
+        let fieldByteCount = Int(try reader.u16())
         let interval = try reader.u64()
         let durability: FormatDurability
         switch (durabilityCode, interval) {
@@ -94,9 +114,34 @@ package struct CatalogueEntry: Sendable, Hashable {
         let nameRange = try reader.take(nameLength)
         let name = unsafe String(decoding: reader.bytes[nameRange], as: UTF8.self)
         guard DatabaseName.isValid(name) else { throw reader.error(.invalidValue, at: nameRange.lowerBound) }
+        let indexedFields = try decodeFields(from: &reader, byteCount: fieldByteCount)
         try reader.zeros(start + roundedUp(reader.offset - start, toMultipleOf: 8) - reader.offset)
         return CatalogueEntry(
             number: number, name: name, dimension: dimension, metric: metric, durability: durability,
-            quantization: quantization, uuid: uuid, createdAt: createdAt)
+            quantization: quantization, uuid: uuid, createdAt: createdAt, indexedFields: indexedFields)
+    }
+
+    /// The names of the indexed fields, which fill `byteCount` bytes.
+    private static func decodeFields(
+        from reader: inout ByteReader, byteCount: Int
+    ) throws(FormatError) -> [String] {
+        let end = reader.offset + byteCount
+        var fields: [String] = []
+        while reader.offset < end {
+            let start = reader.offset
+            let length = Int(try reader.u16())
+            guard (1...FormatLimits.indexedFieldByteCount).contains(length), length <= end - reader.offset else {
+                throw reader.error(.outOfBounds, at: start)
+            }
+            let range = try reader.take(length)
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: reader.bytes[range])
+            let field = unsafe String(decoding: bytes, as: UTF8.self)
+            guard unsafe MetadataCodec.isValidUTF8(bytes), fields.count < FormatLimits.indexedFieldCount,
+                !fields.contains(where: { $0.utf8.elementsEqual(field.utf8) })
+            else { throw reader.error(.invalidValue, at: start) }
+            fields.append(field)
+        }
+        guard reader.offset == end else { throw reader.error(.outOfBounds, at: end) }
+        return fields
     }
 }

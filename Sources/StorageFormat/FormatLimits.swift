@@ -14,6 +14,8 @@ package enum FormatLimits {
     package static let metadataKeyByteCount = 256
     package static let metadataFieldCount = 65_535
     package static let databaseNameByteCount = 64
+    package static let indexedFieldCount = 16
+    package static let indexedFieldByteCount = 1_024
     package static let pageByteCount = 4096
     package static let recordsPerPage = 128
     package static let bucketsPerPage = 512

@@ -93,6 +93,34 @@ import Testing
         #expect(wrong.exitCode == 64)
     }
 
+    @Test("--where narrows search and count down, declared or not, and says where its text is wrong")
+    func filters() throws {
+        for fields in ["n", "m"] {
+            let name = "by-\(fields)"
+            let created = try nephrite(
+                "create", "--store", store, name, "--dimension", "2", "--metric", "euclidean", "--index",
+                "\(fields),x.y",
+                "--json")
+            #expect(created.output.contains(#""indexedFields":["\#(fields)","x.y"]"#))
+            let text = """
+                {"id":"a","vector":[0,0],"metadata":{"n":1}}
+                {"id":"b","vector":[3,4],"metadata":{"n":2.0}}
+                {"id":"c","vector":[0.1,0]}
+                """
+            let rows = try directory.write(text.utf8, to: "\(fields).ndjson")
+            #expect(try nephrite("import", "--store", store, name, rows).exitCode == 0)
+            #expect(try nephrite("count", "--store", store, name, "--where", "n >= 1").output == "2\n")
+            #expect(
+                try nephrite("count", "--store", store, name, "--where", "!(n == 1) && !(x.y exists)").output == "2\n")
+            let found = try nephrite(
+                "search", "--store", store, name, "--vector", "[0, 0]", "-k", "3", "--where", "n in [2, 3]", "--json")
+            #expect(found.output.contains(#""ids":["b"]"#))
+        }
+        let wrong = try nephrite("count", "--store", store, "by-n", "--where", "n = 1", "--json")
+        #expect(wrong.exitCode == 64 && wrong.errors.contains(#""code":"invalidFilter""#))
+        #expect(wrong.errors.contains(#""offset":2"#))
+    }
+
     @Test("search answers one line a query, from each kind of query")
     func search() throws {
         try importThree()

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fuzzes with libFuzzer: Tests/Fuzz/run.sh TARGET SECONDS
-# TARGET: a parser of StorageFormat (header, segment, catalogue, metadata, logbodies, …) or `store`, a whole store whose
-# files are changed; Tests/Fuzz/run.sh list names them all. New inputs are kept beside the build, not in the corpus;
+# TARGET: a parser of StorageFormat (header, segment, catalogue, metadata, logbodies, …), `filter`, the text of filters, or
+# `store`, a whole store whose files are changed; Tests/Fuzz/run.sh list names them all. New inputs are kept beside the build, not in the corpus;
 # Tests/Fuzz/run.sh TARGET merge takes up to 100 small ones that reach new code into Tests/Fuzz/Corpus/TARGET.
 set -eu
 usage='usage: run.sh TARGET SECONDS|merge, or run.sh list'
@@ -17,7 +17,7 @@ corpus=$root/Tests/Fuzz/Corpus/$target
 mkdir -p "$build/found/$target" "$corpus"
 
 c_sources="crc32c crc32c_arm crc32c_x86 xxh64"
-[ "$target" = store ] && c_sources=$(cd "$root/Sources/CNephrite" && ls *.c | sed 's/\.c$//')
+case $target in store | filter) c_sources=$(cd "$root/Sources/CNephrite" && ls *.c | sed 's/\.c$//') ;; esac
 objects=
 for source in $c_sources; do
     clang -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer-no-link -I "$root/Sources/CNephrite/include" \
@@ -44,6 +44,18 @@ if [ "$target" = store ]; then
         compile "$module" $(find "$root/Sources/$module" -name '*.swift')
     done
     compile Fuzz "$root/Tests/Fuzz/$target.swift"
+elif [ "$target" = filter ]; then
+    # The part of the engine that filters need, in the same module as the formats.
+    rm -rf "$build/engine" && mkdir -p "$build/engine"
+    for file in API/Filter API/StoreError API/Metadata API/Metadata+Encoding Filtering/FilterNode Filtering/FilterText \
+        Filtering/FilterLexer Filtering/FilterParser Filtering/ValueOrder Filtering/CompiledFilter \
+        Filtering/CompiledFilter+Evaluation; do
+        sed '/^import StorageFormat$/d' "$root/Sources/Nephrite/$file.swift" > "$build/engine/$(basename "$file").swift"
+    done
+    printf 'extension StoreError { static func invalidMetadata(_ cause: FormatError) -> StoreError {\n%s } }\n' \
+        'StoreError(.invalidMetadata, "\(cause)", remedy: "")' > "$build/engine/Causes.swift"
+    compile Fuzz "$root"/Sources/StorageFormat/*.swift "$build"/engine/*.swift "$root/Tests/Fuzz/Checksum.swift" \
+        "$root/Tests/Fuzz/$target.swift"
 else
     compile Fuzz "$root"/Sources/StorageFormat/*.swift "$root/Tests/Fuzz/Checksum.swift" "$root/Tests/Fuzz/$target.swift"
 fi

@@ -50,6 +50,25 @@ import Testing
         #expect(error?.kind != .checksumMismatch)
     }
 
+    @Test(
+        arguments: [(14, 18), (14, 20), (14, 0), (51, 0), (51, 5), (51, 1_025), (57, 12), (57, 10)] as [(Int, UInt16)])
+    func `names of indexed fields that do not fill their place are refused`(offset: Int, value: UInt16) {
+        var bytes = Fixtures.indexedEntry.encode()
+        bytes.put(value, at: offset)
+        #expect(throws: FormatError.self) { try CatalogueEntry.decode(bytes) }
+    }
+
+    @Test func `indexed fields are distinct, few, and UTF-8`() throws {
+        var entry = Fixtures.indexedEntry
+        entry.indexedFields = (0..<16).map { "field\($0)" + String(repeating: "x", count: 1_000) }
+        #expect(try CatalogueEntry.decode(entry.encode()) == entry)
+        entry.indexedFields = ["same", "same"]
+        #expect(throws: FormatError.self) { try CatalogueEntry.decode(entry.encode()) }
+        var bytes = Fixtures.indexedEntry.encode()
+        bytes[53] = 0xff
+        #expect(throws: FormatError.self) { try CatalogueEntry.decode(bytes) }
+    }
+
     @Test func `of two valid copies that differ the newer is believed`() throws {
         var newer = Fixtures.catalogue
         newer.generation += 1

@@ -98,6 +98,10 @@ enum Fixtures {
                 durability: .relaxed(nanoseconds: 5_000_000), uuid: uuid, createdAt: 1_700_000_000_000_000_004),
         ])
 
+    static let indexedEntry = CatalogueEntry(
+        number: 3, name: "pix", dimension: 8, metric: .euclidean, durability: .durable, uuid: uuid,
+        createdAt: 1_700_000_000_000_000_006, indexedFields: ["lang", "author.name"])
+
     static func metadata() throws -> [UInt8] {
         var writer = MetadataWriter()
         writer.field("array")

@@ -87,6 +87,13 @@ import Testing
         #expect(golden.integer(UInt32.self, at: 68) == 204)
     }
 
+    @Test func `a catalogue entry with indexed fields is written byte for byte as laid out`() throws {
+        let golden = try Golden.bytes("catalogue-entry-indexed")
+        #expect(Fixtures.indexedEntry.encode() == golden)
+        #expect(try CatalogueEntry.decode(golden) == Fixtures.indexedEntry)
+        #expect(golden.integer(UInt16.self, at: 14) == 19)
+    }
+
     @Test func `metadata are written byte for byte as laid out`() throws {
         let golden = try Golden.bytes("metadata")
         #expect(try Fixtures.metadata() == golden)

@@ -45,8 +45,8 @@ struct Dataset {
     }
 
     /// The store of the first n rows, made once and kept; how long that took is a result line of its own.
-    func keptStore(rows: Int) async throws -> String {
-        let path = "\(Self.root)/dbs/ours/\(name)-\(rows)"
+    func keptStore(rows: Int, indexing fields: [String] = []) async throws -> String {
+        let path = "\(Self.root)/dbs/ours/\(name)-\(rows)\(fields.isEmpty ? "" : "-indexed")"
         let mark = path + ".done"
         if FileManager.default.fileExists(atPath: mark) { return path }
         removeTree(path)
@@ -54,6 +54,8 @@ struct Dataset {
             atPath: Self.root + "/dbs/ours", withIntermediateDirectories: true)
         let start = nanoseconds()
         let insertSeconds = try await withVectorStore(at: path) { store in
+            var options = options
+            options.indexedFields = fields
             let database = try await store.createDatabase(Self.databaseName, options: options)
             var batch = RowBatch()
             for first in stride(from: 0, to: rows, by: 20_000) {

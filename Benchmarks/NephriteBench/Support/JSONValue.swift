@@ -9,6 +9,7 @@ enum JSONValue: Encodable, Sendable, ExpressibleByDictionaryLiteral {
     case number(Double)
     case string(String)
     case bool(Bool)
+    case array([JSONValue])
     case object([String: JSONValue])
 
     init(dictionaryLiteral elements: (String, JSONValue)...) {
@@ -23,6 +24,7 @@ enum JSONValue: Encodable, Sendable, ExpressibleByDictionaryLiteral {
         case .number(let value): value.isFinite ? try container.encode(value) : try container.encodeNil()
         case .string(let value): try container.encode(value)
         case .bool(let value): try container.encode(value)
+        case .array(let values): try container.encode(values)
         case .object(let value): try container.encode(value)
         }
     }

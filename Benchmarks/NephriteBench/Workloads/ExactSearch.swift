@@ -97,6 +97,15 @@ struct RecallChecker {
         return sum
     }
 
+    /// The score of the row that has a rank among some rows.
+    func bound(_ query: [Float], among rows: [Int], rank: Int) -> Float {
+        let scores = rows.map { score(query, row: $0) }
+        return (dataset.isEuclidean ? scores.sorted(by: <) : scores.sorted(by: >))[rank - 1]
+    }
+
+    /// Whether a row is as near to a query as a bound says.
+    func isAsNear(_ row: Int, to query: [Float], as bound: Float) -> Bool { isAsNear(score(query, row: row), bound) }
+
     private func bruteForceBound(_ query: [Float], rank: Int) -> Float {
         let scores = (0..<rows).map { score(query, row: $0) }
         let sorted = dataset.isEuclidean ? scores.sorted(by: <) : scores.sorted(by: >)

@@ -69,6 +69,7 @@ enum Workload: String, CaseIterable {
     case getByID = "get_by_id"
     case exactSearch = "exact_search"
     case reopen
+    case filtered
     case mixed
     case kill9
 
@@ -79,6 +80,7 @@ enum Workload: String, CaseIterable {
         case .getByID: try await runGetByID(job)
         case .exactSearch: try await runExactSearch(job)
         case .reopen: try await runReopen(job)
+        case .filtered: try await runFiltered(job)
         case .mixed: try await runMixed(job)
         case .kill9: try await runKill9(job)
         }

@@ -48,6 +48,13 @@ public struct DatabaseOptions: Sendable, Hashable {
     public var durability: Durability
     /// Whether codes of the vectors are kept for faster searches.
     public var quantization: Quantization
+    /// The metadata fields that are indexed, as they are written in filters (`lang`, `author.name`), each once, 16 at
+    /// most.
+    ///
+    /// An index finds the records with a value, or in a range of values, without looking at the others. It is kept in
+    /// memory, made by a scan when a filter first asks for the field, and brought up to date by the queries that follow
+    /// writes, so writes do not pay for it. Filters on other fields give the same results by looking at every record.
+    public var indexedFields: [String]
 
     /// Creates options.
     ///
@@ -56,14 +63,16 @@ public struct DatabaseOptions: Sendable, Hashable {
     ///   - metric: the similarity measure searches use.
     ///   - durability: what acknowledged writes survive; `.durable` unless said otherwise.
     ///   - quantization: whether codes of the vectors are kept for faster searches; `.automatic` unless said otherwise.
+    ///   - indexedFields: metadata fields to index for filters, as they are written in filters; none unless said otherwise.
     public init(
         dimension: Int, metric: DistanceMetric = .cosine, durability: Durability = .durable,
-        quantization: Quantization = .automatic
+        quantization: Quantization = .automatic, indexedFields: [String] = []
     ) {
         self.dimension = dimension
         self.metric = metric
         self.durability = durability
         self.quantization = quantization
+        self.indexedFields = indexedFields
     }
 }
 

@@ -16,6 +16,8 @@ public struct RecordCursor: Sendable, Hashable, Codable {
 public struct SnapshotIDs: Sequence, Sendable {
     let snapshot: DatabaseSnapshot
     let start: Int
+    /// The only slots to go through; nil: all.
+    var matches: SlotSet?
 
     /// Goes through the ids.
     public struct Iterator: IteratorProtocol {
@@ -29,13 +31,17 @@ public struct SnapshotIDs: Sequence, Sendable {
     }
 
     /// Begins going through the ids.
-    public func makeIterator() -> Iterator { Iterator(walk: SlotWalk(snapshot: snapshot, slot: start)) }
+    public func makeIterator() -> Iterator {
+        Iterator(walk: SlotWalk(snapshot: snapshot, slot: start, matches: matches))
+    }
 }
 
 /// The records of a snapshot, in the order in which they are stored; a damaged one appears as the error it is.
 public struct SnapshotRecords: Sequence, Sendable {
     let snapshot: DatabaseSnapshot
     let start: Int
+    /// The only slots to go through; nil: all.
+    var matches: SlotSet?
 
     /// Goes through the records.
     public struct Iterator: IteratorProtocol {
@@ -56,16 +62,29 @@ public struct SnapshotRecords: Sequence, Sendable {
     }
 
     /// Begins going through the records.
-    public func makeIterator() -> Iterator { Iterator(walk: SlotWalk(snapshot: snapshot, slot: start)) }
+    public func makeIterator() -> Iterator {
+        Iterator(walk: SlotWalk(snapshot: snapshot, slot: start, matches: matches))
+    }
 }
 
 /// Goes through active slots in order.
 struct SlotWalk: Sendable {
     let snapshot: DatabaseSnapshot
     var slot: Int
+    /// The only slots to go through; nil: all.
+    var matches: SlotSet?
 
     mutating func next() -> (slot: UInt32, entry: RecordEntry)? {
         let records = snapshot.records
+        if let matches {
+            while let next = matches.next(from: slot) {
+                slot = next + 1
+                let entry = records[next]
+                if entry.isActive { return (UInt32(next), entry) }
+            }
+            slot = max(slot, records.slotCount)
+            return nil
+        }
         while slot < records.slotCount {
             let page = slot / RecordTable.entriesPerPage
             if slot % RecordTable.entriesPerPage == 0, records.pages.page(page).activeCount == 0 {

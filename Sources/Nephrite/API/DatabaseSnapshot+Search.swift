@@ -1,5 +1,6 @@
 /// Searching a snapshot: the public side of ``Searcher``.
 import StorageFormat
+import StorageIO
 
 extension DatabaseSnapshot {
     /// The `k` records nearest to a query, nearest first; equal scores are ordered by id.
@@ -11,7 +12,7 @@ extension DatabaseSnapshot {
     ///   - query: as many finite components as the database's dimension.
     ///   - k: how many to find, 1 or more; fewer are returned when there are fewer.
     ///   - options: which records to search, and how.
-    /// - Throws: `dimensionMismatch`, `notFinite`, `invalidArgument`; `CancellationError`.
+    /// - Throws: `dimensionMismatch`, `notFinite`, `invalidArgument`, `invalidFilter`; `CancellationError`.
     /// - Complexity: O(count · dimension).
     public func search(
         _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
@@ -76,10 +77,13 @@ extension DatabaseSnapshot {
     public func explain(
         _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
     ) async throws -> SearchExplanation {
+        let clock = SystemClock()
+        let start = clock.monotonicNanoseconds()
         var request = try await request([query], limit: k, options: options)
+        if options.filter != nil { request.resolveTime = clock.monotonicNanoseconds() - start }
         request.isTimed = true
         let answer = try await searcher.search(self, request)
-        return SearchExplanation(self, request, answer)
+        return SearchExplanation(self, request, answer, isFiltered: options.filter != nil)
     }
 
     /// The request of a call, once its arguments are found to be right.
@@ -99,8 +103,10 @@ extension DatabaseSnapshot {
                     "The number of candidates is \(count).", remedy: "Allow for one or more.", database: identity.name)
             }
         }
-        return SearchRequest(
+        var request = SearchRequest(
             queries: queries, limit: limit, mode: options.mode, maximumThreads: options.maximumThreads)
+        if let filter = options.filter { request.rows = try await resolve(filter) }
+        return request
     }
 
     private func check(_ query: [Float], k: Int) throws(StoreError) {

@@ -14,6 +14,19 @@ public struct SearchExplanation: Sendable, CustomStringConvertible {
         public let nanoseconds: UInt64
     }
 
+    /// How the filter was applied.
+    public struct FilterUse: Sendable, Hashable {
+        /// "all" or "none" where that was known; "list" or "bitmap" of the records that it holds for; "nearest" where it was
+        /// asked only about records that would be among the nearest.
+        public let plan: String
+        /// How many records it left to the stages.
+        public let records: Int
+        /// The time it took to find out which.
+        public let nanoseconds: UInt64
+    }
+
+    /// How the filter was applied; nil without one.
+    public let filter: FilterUse?
     /// "codes" or "scan".
     public let plan: String
     /// Threads that took part.
@@ -23,7 +36,12 @@ public struct SearchExplanation: Sendable, CustomStringConvertible {
     /// What was found.
     public let hits: [SearchHit]
 
-    init(_ snapshot: DatabaseSnapshot, _ request: SearchRequest, _ answer: SearchAnswer) {
+    init(_ snapshot: DatabaseSnapshot, _ request: SearchRequest, _ answer: SearchAnswer, isFiltered: Bool) {
+        filter =
+            isFiltered
+            ? FilterUse(
+                plan: request.rows.name, records: request.rows.rowCount(in: snapshot), nanoseconds: request.resolveTime)
+            : nil
         let counts = answer.counts
         let vectorByteCount = snapshot.identity.vectorByteCount
         let codeByteCount = (snapshot.options.dimension + 31) / 32 * 16 + 16
@@ -52,10 +70,24 @@ public struct SearchExplanation: Sendable, CustomStringConvertible {
         self.stages = stages
     }
 
-    /// A line for the plan and one for each stage.
+    /// A line for the plan, one for the filter, and one for each stage.
     public var description: String {
         (["plan \(plan), \(threads) thread\(threads == 1 ? "" : "s")"]
+            + (filter.map { ["filter \($0.plan): \($0.records) records, \($0.nanoseconds / 1_000) µs"] } ?? [])
             + stages.map { "\($0.name): \($0.records) records, \($0.bytes) bytes, \($0.nanoseconds / 1_000) µs" })
             .joined(separator: "\n")
+    }
+}
+
+extension FilterPlan {
+    /// Its name in explanations.
+    fileprivate var name: String {
+        switch self {
+        case .all: "all"
+        case .none: "none"
+        case .slots: "bitmap"
+        case .list: "list"
+        case .predicate: "nearest"
+        }
     }
 }

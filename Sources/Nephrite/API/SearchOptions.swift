@@ -15,6 +15,8 @@ public enum SearchMode: Sendable, Hashable {
 public struct SearchOptions: Sendable {
     /// How much of the truth it has to find.
     public var mode: SearchMode
+    /// Only records that the filter holds for are found; nil: all.
+    public var filter: Filter?
     /// At most so many of the store's search threads; nil: as many as there are.
     public var maximumThreads: Int?
 
@@ -22,9 +24,11 @@ public struct SearchOptions: Sendable {
     ///
     /// - Parameters:
     ///   - mode: how much of the truth the search has to find.
+    ///   - filter: only records that it holds for are found; nil: all.
     ///   - maximumThreads: at most so many of the store's search threads; nil: as many as there are.
-    public init(mode: SearchMode = .exact, maximumThreads: Int? = nil) {
+    public init(mode: SearchMode = .exact, filter: Filter? = nil, maximumThreads: Int? = nil) {
         self.mode = mode
+        self.filter = filter
         self.maximumThreads = maximumThreads
     }
 }

@@ -21,6 +21,8 @@ public struct StoreError: Error, Sendable, Hashable {
         public static let invalidArgument = Code("invalidArgument")
         /// Metadata is larger than 1 MiB, nested too deeply, or holds a number that is not finite.
         public static let invalidMetadata = Code("invalidMetadata")
+        /// A filter's text cannot be read, or a filter is too large; `offset` is the place in the text, in UTF-8 bytes.
+        public static let invalidFilter = Code("invalidFilter")
         /// A batch names one id twice.
         public static let duplicateID = Code("duplicateID")
         /// `insert` of an id that is there.
@@ -73,7 +75,7 @@ public struct StoreError: Error, Sendable, Hashable {
     public let database: String?
     /// The file it is about, below the store's directory.
     public let path: String?
-    /// The position in the file, in bytes.
+    /// The position in the file, or in the text of a filter, in bytes.
     public let offset: UInt64?
     /// The record ids it is about, the first hundred at most.
     public let ids: [String]

@@ -44,8 +44,7 @@ extension VectorDatabase {
         Records(records: try await snapshot().records(after: cursor))
     }
 
-    /// The `k` records nearest to a query, nearest first; see
-    /// ``DatabaseSnapshot/search(_:k:options:)-([Float],_,_)``.
+    /// The `k` records nearest to a query, nearest first; see ``DatabaseSnapshot/search(_:k:options:)-([Float],_,_)``.
     public func search(
         _ query: [Float], k: Int, options: SearchOptions = SearchOptions()
     ) async throws -> [SearchHit] {

@@ -23,6 +23,7 @@ final class DatabaseCell: Sendable {
     let createdAt: UInt64
     let ledger = SnapshotLedger()
     let metrics = DatabaseMetrics()
+    let filters: DatabaseFilters
     /// When it was last used, on the registry's logical clock.
     private let lastUse = Atomic<UInt64>(0)
     private let state: Mutex<State>
@@ -32,6 +33,7 @@ final class DatabaseCell: Sendable {
         self.name = name
         creationOptions = options
         state = Mutex(State(quantization: options.quantization))
+        filters = DatabaseFilters(indexing: options.indexedFields)
         self.uuid = uuid
         self.createdAt = createdAt
     }
@@ -140,6 +142,7 @@ final class DatabaseCell: Sendable {
             return (file, old)
         }
         withExtendedLifetime(old) {}
+        if file != nil { filters.clear() }
         return file
     }
 
@@ -153,6 +156,7 @@ final class DatabaseCell: Sendable {
             return taken
         }
         withExtendedLifetime(old) {}
+        if file != nil { filters.clear() }
         return file
     }
 

@@ -103,7 +103,8 @@ actor DatabaseFile {
         DatabaseSnapshot(
             identity: identity, records: index.records, directory: index.directory, mapping: mapping,
             count: index.liveCount, version: lastCommitLSN, fingerprint: index.fingerprint, ledger: cell.ledger,
-            searcher: context.searcher, codeStore: codes, verifiesReads: context.configuration.verifiesReads)
+            searcher: context.searcher, codeStore: codes, filters: cell.filters,
+            verifiesReads: context.configuration.verifiesReads)
     }
 
     // MARK: Waiting

@@ -30,7 +30,8 @@ extension DatabaseOptions {
     init(_ entry: CatalogueEntry) {
         self.init(
             dimension: entry.dimension, metric: DistanceMetric(entry.metric),
-            durability: Durability(entry.durability), quantization: Quantization(entry.quantization))
+            durability: Durability(entry.durability), quantization: Quantization(entry.quantization),
+            indexedFields: entry.indexedFields)
     }
 }
 

@@ -13,6 +13,7 @@ public final class DatabaseSnapshot: Sendable {
     let mapping: DataMapping
     let searcher: Searcher
     let codeStore: CodeStore
+    let filters: DatabaseFilters
     let verifiesReads: Bool
     /// What the commits up to this one left, for proofs of sameness.
     let fingerprint: StateFingerprint
@@ -27,7 +28,7 @@ public final class DatabaseSnapshot: Sendable {
     init(
         identity: DatabaseIdentity, records: RecordTable, directory: IDDirectory, mapping: DataMapping,
         count: Int, version: RecordVersion, fingerprint: StateFingerprint, ledger: SnapshotLedger, searcher: Searcher,
-        codeStore: CodeStore, verifiesReads: Bool
+        codeStore: CodeStore, filters: DatabaseFilters, verifiesReads: Bool
     ) {
         self.identity = identity
         self.records = records
@@ -35,6 +36,7 @@ public final class DatabaseSnapshot: Sendable {
         self.mapping = mapping
         self.searcher = searcher
         self.codeStore = codeStore
+        self.filters = filters
         self.verifiesReads = verifiesReads
         self.fingerprint = fingerprint
         self.ledger = ledger

@@ -32,9 +32,9 @@ struct SlotSet: Sendable, Equatable {
 
     var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
-    /// Adds the slots of another set, which has room for no more slots than this one.
+    /// Adds the slots of another set that this one has room for.
     mutating func formUnion(_ other: SlotSet) {
-        for index in other.words.indices { words[index] |= other.words[index] }
+        for index in 0..<min(words.count, other.words.count) { words[index] |= other.words[index] }
     }
 
     mutating func formIntersection(_ other: SlotSet) {

@@ -35,6 +35,22 @@ struct PagedTable: Sendable {
         return root.page(chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1))
     }
 
+    /// The pages that are not the very pages of `other`, in order. A page that two tables share is written by nobody, so
+    /// what is not listed is the same in both.
+    func pagesDiffering(from other: PagedTable) -> [Int] {
+        var differing: [Int] = []
+        if root === other.root { return differing }
+        for chunk in root.chunks.indices {
+            if chunk < other.root.chunks.count, root.chunks[chunk] === other.root.chunks[chunk] { continue }
+            let first = chunk << Self.chunkShift
+            for page in first..<min(pageCount, first + Self.pagesPerChunk)
+            where unsafe page >= other.pageCount || address(ofPage: page) != other.address(ofPage: page) {
+                differing.append(page)
+            }
+        }
+        return differing
+    }
+
     /// A page that may be written: copied first if a snapshot shares it, and marked as changed in `epoch`.
     @inline(__always)
     mutating func mutablePage(_ index: Int, epoch: UInt64) -> IndexPage {

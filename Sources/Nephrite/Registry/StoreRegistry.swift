@@ -203,7 +203,8 @@ actor StoreRegistry {
             number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
             metric: options.metric.format, durability: options.durability.format,
             quantization: options.quantization.format, uuid: .random(environment.random),
-            createdAt: environment.clock.wallNanoseconds())
+            createdAt: environment.clock.wallNanoseconds(),
+            indexedFields: try options.canonicalFields(database: name))
         catalogue.nextDatabaseNumber += 1
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let hashKey = IDHashKey(k0: environment.random.next(), k1: environment.random.next())

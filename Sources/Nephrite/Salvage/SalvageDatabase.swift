@@ -199,10 +199,7 @@ struct SalvageDatabase {
     }
 
     /// The options that the database is created with anew.
-    var options: DatabaseOptions {
-        DatabaseOptions(
-            dimension: entry.dimension, metric: DistanceMetric(entry.metric), durability: Durability(entry.durability))
-    }
+    var options: DatabaseOptions { DatabaseOptions(entry) }
 
     /// The ids that were recovered, in the order in which they were written.
     func ids() -> [RecordID] {

@@ -60,9 +60,7 @@ struct SalvageFile {
         self.header = header
         identity = DatabaseIdentity(
             number: entry.number, name: entry.name,
-            options: DatabaseOptions(
-                dimension: entry.dimension, metric: DistanceMetric(entry.metric),
-                durability: Durability(entry.durability)), uuid: entry.uuid, incarnation: header.incarnation,
+            options: DatabaseOptions(entry), uuid: entry.uuid, incarnation: header.incarnation,
             hashKey: header.idHashKey,
             salt: ChecksumSalt(uuid: entry.uuid, incarnation: header.incarnation), createdAt: header.createdAt,
             stride: vectorStride(dimension: entry.dimension))

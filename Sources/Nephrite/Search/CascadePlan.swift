@@ -10,18 +10,28 @@ struct CascadePlan: Sendable {
     /// For each query; nil if it has no form as integers.
     let codeQueries: [CodeQuery?]
     let shared: [SharedThreshold]
+    /// How many rows take part at most.
+    let rowCount: Int
+    /// The filter and the request's own test in one, asked about rows that may be among the nearest; nil: all take part.
+    let accepts: (@Sendable (UInt32) -> Bool)?
+    /// What the filter met that cannot be read.
+    private let failure: FilterFailure?
     /// Asked about every row that would be kept, with its rank; nil: all are.
     let test: (@Sendable (UInt32, Float) -> Bool)?
+
+    private static let fewRows = 128
 
     init(_ snapshot: DatabaseSnapshot, _ request: SearchRequest, codes: CodeView?) {
         self.snapshot = snapshot
         self.request = request
         let metric = ScanMetric(snapshot.options.metric)
         self.metric = metric
+        rowCount = request.rows.rowCount(in: snapshot)
         var usable = codes
         // Bounds cannot exclude much when an eighth of all rows is wanted.
-        if case .list = request.rows { usable = nil }
-        if request.limit >= max(1, snapshot.count / 8) { usable = nil }
+        if request.limit >= max(1, rowCount / 8) { usable = nil }
+        // A few rows are compared sooner than the query is put into integers.
+        if case .list(let slots) = request.rows, slots.count < Self.fewRows { usable = nil }
         self.codes = usable
         codeQueries = request.queries.map { query in
             usable.flatMap { codes in
@@ -30,8 +40,13 @@ struct CascadePlan: Sendable {
             }
         }
         shared = request.queries.map { _ in SharedThreshold() }
-        test = Self.test(snapshot, request)
+        failure = if case .predicate = request.rows { FilterFailure() } else { nil }
+        accepts = Self.accepts(snapshot, request, failure)
+        test = Self.test(snapshot, request, accepts)
     }
+
+    /// Throws what the filter met that cannot be read: it may have left out a row that it holds for.
+    func check() throws(StoreError) { try failure?.check() }
 
     /// The half width of the interval that holds a normal variable's value from one side with the asked probability.
     private static func deviations(_ mode: SearchMode) -> Double? {
@@ -42,11 +57,17 @@ struct CascadePlan: Sendable {
         }
     }
 
+    private static func accepts(
+        _ snapshot: DatabaseSnapshot, _ request: SearchRequest, _ failure: FilterFailure?
+    ) -> (@Sendable (UInt32) -> Bool)? {
+        guard let failure, case .predicate(let filter) = request.rows else { return request.accepts }
+        guard let own = request.accepts else { return { slot in failure.matches(filter, slot: slot, in: snapshot) } }
+        return { slot in own(slot) && failure.matches(filter, slot: slot, in: snapshot) }
+    }
+
     private static func test(
-        _ snapshot: DatabaseSnapshot, _ request: SearchRequest
+        _ snapshot: DatabaseSnapshot, _ request: SearchRequest, _ accepts: (@Sendable (UInt32) -> Bool)?
     ) -> (@Sendable (UInt32, Float) -> Bool)? {
-        let accepts: (@Sendable (UInt32) -> Bool)? =
-            if case .accepting(let test) = request.rows { test } else { nil }
         guard let after = request.after else {
             guard let accepts else { return nil }
             return { slot, _ in accepts(slot) }

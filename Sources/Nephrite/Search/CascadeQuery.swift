@@ -41,7 +41,7 @@ final class CascadeQuery {
         shared = plan.shared[index]
         after = request.after
         clock = request.isTimed ? SystemClock() : nil
-        accepts = if case .accepting(let test) = request.rows { test } else { nil }
+        accepts = plan.accepts
         exact = ExactScanner(
             metric: plan.metric, query: request.queries[index], stride: snapshot.identity.stride, limit: request.limit,
             floor: request.floor)

@@ -56,22 +56,47 @@ import StorageIO
         switch plan.request.rows {
         case .none: return
         case .all where plan.codes == nil && queries.count == 1: try compareRuns(pages, queries[0])
-        case .all, .accepting:
+        case .all, .predicate:
             try forEachPage(pages) { page in
                 let live = snapshot.records.liveWords(ofPage: page)
                 scan(live.low, word: page * 2)
                 scan(live.high, word: page * 2 + 1)
             }
         case .slots(let set):
-            try forEachPage(pages) { page in
-                for word in page * 2..<min(page * 2 + 2, set.words.count) { scan(set.words[word], word: word) }
+            try scan(words: pages.lowerBound * 2..<min(pages.upperBound * 2, set.words.count)) { set.words[$0] }
+        case .list(let slots): try scan(slots, in: pages)
+        }
+    }
+
+    /// Scans the words of a set of live slots.
+    private func scan(words: Range<Int>, _ mask: (Int) -> UInt64) throws {
+        for word in words where mask(word) != 0 { try scan(chosen: mask(word), word: word) }
+    }
+
+    /// Scans live slots that are in ascending order.
+    private func scan(_ slots: [UInt32], in pages: Range<Int>) throws {
+        let end = pages.upperBound * RecordTable.entriesPerPage
+        var index = slots.firstIndex { $0 >= UInt32(pages.lowerBound * RecordTable.entriesPerPage) } ?? slots.count
+        while index < slots.count, slots[index] < end {
+            let word = Int(slots[index] >> 6)
+            var mask: UInt64 = 0
+            while index < slots.count, Int(slots[index] >> 6) == word {
+                mask |= 1 << UInt64(slots[index] & 63)
+                index += 1
             }
-        case .list(let slots):
-            let wanted = pages.lowerBound * RecordTable.entriesPerPage..<pages.upperBound * RecordTable.entriesPerPage
-            for slot in slots where wanted.contains(Int(slot)) {
-                try Task.checkCancellation()
-                for query in queries { query.compare(1, firstSlot: Int(slot)) }
-            }
+            try scan(chosen: mask, word: word)
+        }
+    }
+
+    /// Shows all queries the chosen rows of one word of slots, which are live.
+    private func scan(chosen mask: UInt64, word: Int) throws {
+        assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
+        if plan.codes == nil {
+            for query in queries { try compareInSteps(mask, word: word, query) }
+        } else {
+            try Task.checkCancellation()
+            for query in queries { query.refreshThreshold() }
+            scan(mask, word: word)
         }
     }
 
@@ -185,6 +210,12 @@ import StorageIO
 }
 
 extension RecordTable {
+    /// Which of the 64 entries of a word are active.
+    func liveWord(_ word: Int) -> UInt64 {
+        let words = liveWords(ofPage: word / 2)
+        return word % 2 == 0 ? words.low : words.high
+    }
+
     /// Which of the 128 entries of a page are active.
     func liveWords(ofPage index: Int) -> (low: UInt64, high: UInt64) {
         let page = pages.page(index)

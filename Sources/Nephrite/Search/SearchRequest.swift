@@ -1,27 +1,16 @@
 /// What a search is asked for and what it hands back, inside the engine: the public calls of a snapshot make requests, the
 /// searcher answers them.
 
-/// Which rows of a snapshot take part in a search.
-enum RowChoice: Sendable {
-    /// Every live row.
-    case all
-    /// No row.
-    case none
-    /// Live rows of a set.
-    case slots(SlotSet)
-    /// A few live rows, in ascending order.
-    case list([UInt32])
-    /// Live rows that a test holds for; it is asked only about rows that would be among the nearest.
-    case accepting(@Sendable (UInt32) -> Bool)
-}
-
 /// One or several queries over the same rows.
 struct SearchRequest: Sendable {
     var queries: [[Float]]
     /// How many rows to find for each.
     var limit: Int
     var mode = SearchMode.exact
-    var rows = RowChoice.all
+    /// Which rows take part: what the caller's filter resolved to on the snapshot.
+    var rows = FilterPlan.all
+    /// Only rows that it holds for take part. It is asked about rows that would be among the nearest; nil: all.
+    var accepts: (@Sendable (UInt32) -> Bool)?
     /// Rows of a lower rank are not wanted.
     var floor = -Float.infinity
     /// Rows up to this place in the order are not wanted.
@@ -29,6 +18,8 @@ struct SearchRequest: Sendable {
     var maximumThreads: Int?
     /// Take the times of the stages.
     var isTimed = false
+    /// Nanoseconds that resolving the filter took; 0 without one.
+    var resolveTime: UInt64 = 0
 }
 
 /// A place in the order of a search's results: by rank, and by id where ranks are equal.

@@ -35,7 +35,9 @@ final class Searcher: Sendable {
         while first < request.queries.count {
             var batch = request
             batch.queries = Array(request.queries[first..<min(first + Self.batchSize, request.queries.count)])
-            let part = try await answerBatch(CascadePlan(snapshot, batch, codes: codes))
+            let plan = CascadePlan(snapshot, batch, codes: codes)
+            let part = try await answerBatch(plan)
+            try plan.check()
             answer.rows += part.rows
             answer.counts += part.counts
             answer.usedCodes = part.usedCodes
@@ -48,7 +50,7 @@ final class Searcher: Sendable {
     private func answerBatch(_ plan: CascadePlan) async throws -> SearchAnswer {
         let pageCount = plan.snapshot.records.pages.pageCount
         let stride = plan.codes?.codec.highStride ?? plan.snapshot.identity.stride
-        let byteCount = plan.snapshot.count * stride * plan.request.queries.count
+        let byteCount = plan.rowCount * stride * plan.request.queries.count
         guard let executor, byteCount > Self.inlineByteCount, pageCount > 0 else {
             return Self.finish(plan, try CascadeScan.run(plan, pages: 0..<pageCount), threadCount: 1)
         }

@@ -33,7 +33,9 @@ extension TransactionState {
             (rank: row.score, id: RecordID(snapshot.id(of: snapshot.records[Int(row.slot)])))
         }
         let metric = ScanMetric(snapshot.options.metric)
+        let filter = try options.filter.map { filter throws(StoreError) in try CompiledFilter(filter) }
         for case (let id, .some(let record)) in writes {
+            if let filter, !filter.matches(record) { continue }
             var scanner = ExactScanner(
                 metric: metric, query: query, stride: record.vector.count * 4, limit: 1)
             unsafe record.vector.withUnsafeBytes { bytes in
@@ -52,13 +54,19 @@ extension SearchRequest {
     fileprivate mutating func exclude(_ slots: Set<UInt32>) {
         switch rows {
         case .none: break
-        case .all: rows = .accepting { !slots.contains($0) }
-        case .accepting(let test): rows = .accepting { !slots.contains($0) && test($0) }
+        case .all, .predicate: accepts = { !slots.contains($0) }
         case .list(let list): rows = .list(list.filter { !slots.contains($0) })
         case .slots(var set):
             for slot in slots where set.contains(slot) { set.remove(slot) }
             rows = .slots(set)
         }
+    }
+}
+
+extension CompiledFilter {
+    /// Whether it holds for a record that is not stored yet. Metadata that a record can have are never damaged.
+    fileprivate func matches(_ record: VectorRecord) -> Bool {
+        unsafe record.metadata.encoded.withUnsafeBytes { bytes in (try? unsafe matches(bytes)) ?? false }
     }
 }
 

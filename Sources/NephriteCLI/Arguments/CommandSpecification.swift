@@ -86,6 +86,9 @@ extension OptionSpecification {
     /// Reading without writing a byte.
     static let readOnly = flag(
         "read-only", "Change nothing, not even to recover; also opens a store whose log is damaged.")
+    /// Which records.
+    static let `where` = value(
+        "where", "FILTER", "Only records whose metadata it holds for: 'lang == \"en\" && year >= 2020'.")
     /// Output for machines.
     static let json = flag("json", "Print JSON, one value a line; errors too, on standard error.")
     /// The help, which every command has.

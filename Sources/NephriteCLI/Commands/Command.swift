@@ -36,6 +36,12 @@ struct CommandContext: Sendable {
     /// The n-th positional argument, which the specification requires.
     func positional(_ index: Int) -> String { arguments.positionals[index] }
 
+    /// The filter of `--where`, nil without it.
+    func filter() throws(StoreError) -> Filter? {
+        guard let text = arguments["where"] else { return nil }
+        return try Filter(parsing: text)
+    }
+
     /// Prints one line of JSON.
     func printJSON(_ body: (inout JSONText) -> Void) throws {
         var json = JSONText()

@@ -17,6 +17,9 @@ enum CreateCommand: Command {
             .value(
                 "relaxed", "SECONDS",
                 "Acknowledge before the disk has it; a loss of power then loses up to so many seconds."),
+            .value(
+                "index", "FIELDS",
+                "Metadata fields to index for filters, separated by commas, written as in --where."),
             .json,
         ],
         examples: [
@@ -35,6 +38,9 @@ enum CreateCommand: Command {
         if let mode = try arguments.choice("quantization", Quantization.self) { options.quantization = mode }
         if let seconds = try arguments.number("relaxed", in: 0.001...3600) {
             options.durability = .relaxed(every: .milliseconds(Int((seconds * 1000).rounded())))
+        }
+        if let fields = arguments["index"] {
+            options.indexedFields = fields.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         }
         let name = context.positional(0)
         let database = try await context.withStore(isCreating: true) { [options] store in
@@ -91,11 +97,17 @@ enum CountCommand: Command {
         name: "count",
         summary: "Print how many records a database has.",
         positionals: [PositionalSpecification("NAME", "The database.")],
-        options: [.store, .readOnly, .json],
-        examples: [("nephrite count --store ./store glosses", "The number alone")])
+        options: [.store, .where, .readOnly, .json],
+        examples: [
+            ("nephrite count --store ./store glosses", "The number alone"),
+            ("nephrite count --store ./store notes --where 'tags contains \"new\"'", "How many have such metadata"),
+        ])
 
     static func run(_ context: CommandContext) async throws {
-        let count = try await context.withDatabase { try await $0.count() }
+        let filter = try context.filter()
+        let count = try await context.withDatabase { database in
+            if let filter { try await database.count(where: filter) } else { try await database.count() }
+        }
         if context.isJSON {
             try context.printJSON { json in json.object { $0.field("count", count) } }
         } else {
@@ -147,5 +159,6 @@ extension JSONText {
             field("durability", "relaxed")
             field("relaxedSeconds", HumanText.seconds(interval))
         }
+        if !options.indexedFields.isEmpty { field("indexedFields", options.indexedFields) }
     }
 }

@@ -19,6 +19,7 @@ enum SearchCommand: Command {
             .value("vector", "JSON", "Search for a vector given as a JSON array."),
             .value("queries", "FILE", "Search for each vector of a file (.fvecs, .bvecs, .fbin, .npy, NDJSON)."),
             .value("format", "FORMAT", "The format of the file, when its name does not tell."),
+            .where,
             .value("k", "K", "How many records to find; 10 unless given."),
             .readOnly,
             .json,
@@ -28,29 +29,34 @@ enum SearchCommand: Command {
             ("nephrite search --store ./store glosses --like core.n.1 -k 5", "What is like a record"),
             ("nephrite search --store ./store points --vector '[0.1, 0.2]' -k 3 --json", "What is near a vector"),
             ("nephrite search --store ./store glosses --queries query.fvecs -k 10 --json", "Many queries"),
+            (
+                "nephrite search --store ./store notes --like tea --where 'lang == \"en\" && year >= 2020'",
+                "Only among records with such metadata"
+            ),
         ])
 
     private static let batchSize = 64
 
     static func run(_ context: CommandContext) async throws {
         let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
+        let options = SearchOptions(filter: try context.filter())
         let name = context.positional(0)
         if let id = context.arguments["like"] {
             try await context.withDatabase { database in
                 let snapshot = try await database.snapshot()
                 guard let vector = try snapshot.vector(for: id) else { throw CommandError.notFound([id], in: name) }
-                try await answer(0, vector, k, snapshot, context)
+                try await answer(0, vector, k, options, snapshot, context)
             }
         } else if let text = context.arguments["vector"] {
             let vector = try parse(text)
             try await context.withDatabase { database in
-                try await answer(0, vector, k, database.snapshot(), context)
+                try await answer(0, vector, k, options, database.snapshot(), context)
             }
         } else if let path = context.arguments["queries"] {
             let format = try context.arguments.choice("format", DatasetFormat.self) ?? DatasetFormat(path: path)
             let queries = try format.open(path)
             try await context.withDatabase { database in
-                try await answerAll(queries, k, database.snapshot(), context)
+                try await answerAll(queries, k, options, database.snapshot(), context)
             }
         }
     }
@@ -68,7 +74,8 @@ enum SearchCommand: Command {
     }
 
     private static func answerAll(
-        _ queries: any RowReader, _ k: Int, _ snapshot: DatabaseSnapshot, _ context: CommandContext
+        _ queries: any RowReader, _ k: Int, _ options: SearchOptions, _ snapshot: DatabaseSnapshot,
+        _ context: CommandContext
     ) async throws {
         while true {
             let batch = try queries.next(limit: batchSize)
@@ -77,7 +84,7 @@ enum SearchCommand: Command {
                 try Task.checkCancellation()
                 let vector = Array(batch.vectors[row * dimension..<(row + 1) * dimension])
                 do {
-                    try await answer(batch.firstRow + row, vector, k, snapshot, context)
+                    try await answer(batch.firstRow + row, vector, k, options, snapshot, context)
                 } catch let error as StoreError {
                     throw CommandError(error).inRow(batch.firstRow + row, of: context.arguments["queries"] ?? "")
                 }
@@ -87,11 +94,12 @@ enum SearchCommand: Command {
 
     /// Searches for one vector and prints what is found.
     private static func answer(
-        _ query: Int, _ vector: [Float], _ k: Int, _ snapshot: DatabaseSnapshot, _ context: CommandContext
+        _ query: Int, _ vector: [Float], _ k: Int, _ options: SearchOptions, _ snapshot: DatabaseSnapshot,
+        _ context: CommandContext
     ) async throws {
         let clock = ContinuousClock()
         let start = clock.now
-        let hits = try await snapshot.search(vector, k: k)
+        let hits = try await snapshot.search(vector, k: k, options: options)
         let duration = clock.now - start
         if context.isJSON {
             try context.printJSON { $0.answer(query, hits, duration) }

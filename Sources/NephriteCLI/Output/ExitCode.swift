@@ -30,7 +30,7 @@ enum ExitCode: Int32, Sendable, CaseIterable {
         case .dimensionMismatch, .notFinite, .invalidID, .invalidMetadata, .duplicateID, .corruption, .newerFormat,
             .notAStore:
             self = .dataError
-        case .invalidName, .invalidArgument:
+        case .invalidName, .invalidArgument, .invalidFilter:
             self = .usage
         case .databaseNotFound:
             self = .noInput

@@ -118,14 +118,15 @@ import Testing
             let live = (0..<snapshot.records.slotCount).filter { snapshot.records[$0].isActive }.map { UInt32($0) }
             let chosen = live.filter { $0 % 3 == 0 }
             let set = SlotSet(chosen, slotCount: snapshot.records.pages.pageCount * 128)
-            let choices: [RowChoice] = [.slots(set), .list(chosen), .accepting { $0 % 3 == 0 }]
+            let choices: [FilterPlan] = [.slots(set), .list(chosen), .all]
             for seed in 0..<5 {
                 let query = Data.clustered.vector(seed + 9_000, 64)
                 let everything = SearchRequest(queries: [query, query], limit: live.count)
                 let all = try await snapshot.searcher.search(snapshot, everything, codes: nil)
                 let expected = SearchAnswer(rows: all.rows.map { Array($0.filter { $0.slot % 3 == 0 }.prefix(7)) })
                 for choice in choices {
-                    let request = SearchRequest(queries: [query, query], limit: 7, rows: choice)
+                    var request = SearchRequest(queries: [query, query], limit: 7, rows: choice)
+                    if case .all = choice { request.accepts = { $0 % 3 == 0 } }
                     expectSame(try await snapshot.searcher.search(snapshot, request, codes: view), expected, "codes")
                     expectSame(try await snapshot.searcher.search(snapshot, request, codes: nil), expected, "scan")
                 }
@@ -243,7 +244,7 @@ import Testing
                 unsafe withUnsafeCurrentTask { task in unsafe task?.cancel() }
                 let request = SearchRequest(
                     queries: [testVector(4, 64)], limit: 5,
-                    rows: .accepting { _ in
+                    accepts: { _ in
                         asked.withLock { $0 += 1 }
                         return true
                     })

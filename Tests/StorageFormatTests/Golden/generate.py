@@ -79,6 +79,11 @@ def entry(number, dimension, metric, durability, interval, name):
     data += struct.pack("<Q", 1_700_000_000_000_000_004) + name
     return data + bytes(-len(data) % 8)
 
+indexed = struct.pack("<H", 4) + b"lang" + struct.pack("<H", 11) + b"author.name"
+data = struct.pack("<IIBBHHHQ", 3, 8, 2, 0, 3, 0, len(indexed), 0) + UUID
+data += struct.pack("<Q", 1_700_000_000_000_000_006) + b"pix" + indexed
+write("catalogue-entry-indexed", data + bytes(-len(data) % 8))
+
 entries = entry(2, 768, 0, 0, 0, b"docs") + entry(1, 3, 1, 1, 5_000_000, b"images-2024_x")
 length = 80 + len(entries) + 4
 catalogue = place(length - 4, (0, None, b"NCAT"), (4, "H", 1), (6, "H", 1), (8, None, UUID), (24, "Q", 8), (32, "Q", 950),
