@@ -2,16 +2,35 @@
 /// headers on behalf of a checkpoint. All its methods block and run on the store's I/O threads.
 import StorageFormat
 import StorageIO
+import Synchronization
 
 final class DataFile: Sendable {
     let file: any StorageFile
     let fileSystem: any FileSystem
     private let stride: Int
+    /// The sync that failed, if one has.
+    private let failedSync = Mutex<FileSystemError?>(nil)
 
     init(file: any StorageFile, fileSystem: any FileSystem, stride: Int) {
         self.file = file
         self.fileSystem = fileSystem
         self.stride = stride
+    }
+
+    /// Makes everything that was written durable.
+    ///
+    /// After a sync that failed every other one fails, too. The kernel tells one caller of the pages it has lost; if a bulk
+    /// write is told, a checkpoint that syncs next would hear of success and vouch for them (O8).
+    func synchronizeData() throws(FileSystemError) {
+        try failedSync.withLock { (failure) throws(FileSystemError) in
+            if let failure { throw failure }
+            do throws(FileSystemError) {
+                try file.synchronizeData()
+            } catch {
+                failure = error
+                throw error
+            }
+        }
     }
 
     /// Writes the vectors and payloads of a small commit, from its log buffer, to the slots it was given.
@@ -51,7 +70,7 @@ final class DataFile: Sendable {
                 paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
         }
         try payloads.flush()
-        try file.synchronizeData()
+        try synchronizeData()
     }
 
     /// Allocates the space of new extents, and maps it.

@@ -26,7 +26,9 @@ struct CheckpointPlan: Sendable {
 
     var records: RecordTable { index.records }
     var directory: IDDirectory { index.directory }
-    var region: Int { Int(generation % 2) }
+    var region: Int {
+        return Int(generation % 2)
+    }
 }
 
 /// Why a checkpoint was not made.
@@ -52,7 +54,7 @@ struct CheckpointWriter {
         }
         do {
             try writeHeader(header)
-            try plan.dataFile.file.synchronizeData()
+            try plan.dataFile.synchronizeData()
         } catch {
             throw CheckpointFailure(cause: error, isFatal: true)
         }
@@ -61,8 +63,7 @@ struct CheckpointWriter {
 
     /// Writes and syncs the pages of the inactive region; the header that will make it the active one.
     private func writeIndex() throws(FileSystemError) -> FileHeader {
-        let file = plan.dataFile.file
-        try file.synchronizeData()
+        try plan.dataFile.synchronizeData()
         let directoryIsValid = plan.directory.isSettled
         try writePages(
             plan.records.pages, to: plan.layout.recordTable[plan.region], newerThan: plan.recordsCurrentThrough)
@@ -72,8 +73,9 @@ struct CheckpointWriter {
                 newerThan: plan.directoryCurrentThrough)
         }
         let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
-        try file.synchronizeData()
-        return header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        let header = header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        try plan.dataFile.synchronizeData()
+        return header
     }
 
     private func writePages(
