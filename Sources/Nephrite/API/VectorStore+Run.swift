@@ -21,7 +21,11 @@ extension VectorStore {
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
         do {
-            let fileSystem = configuration.environment.fileSystem(path)
+            #if NEPHRITE_MUTANTS
+                let fileSystem = MutantFileSystem(configuration.environment.fileSystem(path))
+            #else
+                let fileSystem = configuration.environment.fileSystem(path)
+            #endif
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
             let io = IOContext(executor: threads.io)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
@@ -121,9 +125,15 @@ extension VectorStore {
         } else {
             do {
                 try await store.context.log.queue.synchronize()
+                #if NEPHRITE_MUTANTS
+                    if Mutant.isActive(.cleanWithoutCheckpoint) { throw CancellationError() }
+                #endif
                 try await store.checkpointer.checkpointAll()
             } catch {
                 failure = error
+                #if NEPHRITE_MUTANTS
+                    if Mutant.isActive(.cleanWithoutCheckpoint) { failure = nil }
+                #endif
             }
         }
         store.context.log.queue.finish()

@@ -27,6 +27,9 @@ struct CheckpointPlan: Sendable {
     var records: RecordTable { index.records }
     var directory: IDDirectory { index.directory }
     var region: Int {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.writeActiveRegion) { return Int((generation + 1) % 2) }
+        #endif
         return Int(generation % 2)
     }
 }
@@ -54,6 +57,9 @@ struct CheckpointWriter {
         }
         do {
             try writeHeader(header)
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.skipHeaderSync) { return header.checksum }
+            #endif
             try plan.dataFile.synchronizeData()
         } catch {
             throw CheckpointFailure(cause: error, isFatal: true)
@@ -74,6 +80,9 @@ struct CheckpointWriter {
         }
         let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
         let header = header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipIndexSync) { return header }
+        #endif
         try plan.dataFile.synchronizeData()
         return header
     }
@@ -85,6 +94,9 @@ struct CheckpointWriter {
         for index in 0..<pages.pageCount {
             let page = pages.page(index)
             guard page.epoch > epoch else { continue }
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.dropDirtyPage), epoch > 0 { continue }
+            #endif
             try unsafe writer.add(
                 UnsafeRawBufferPointer(start: page.bytes, count: IndexPage.byteCount),
                 at: UInt64(index) * UInt64(IndexPage.byteCount), paddedByteCount: IndexPage.byteCount)

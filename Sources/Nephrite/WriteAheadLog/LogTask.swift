@@ -93,7 +93,7 @@ struct LogTask {
     private mutating func commit(_ commits: [StagedCommit], byteCount: Int) async -> Failure? {
         do {
             if let failure = try write(commits, byteCount: byteCount) { return failure }
-            if commits.contains(where: \.isDurable) {
+            if mustSync(commits) {
                 try segment.file.synchronizeData()
                 log.metrics.syncs.add(1)
                 log.noteSynced(segment.lastLSN)
@@ -114,10 +114,20 @@ struct LogTask {
         } catch {
             return .fatal(commits, .wrapping(error))
         }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.publishBeforeSync) { try? segment.file.synchronizeData() }
+        #endif
         for commit in commits { commit.finish(.success(commit.lsn)) }
         noteRelaxed(commits)
         log.noteWritten(byteCount: byteCount)
         return nil
+    }
+
+    private func mustSync(_ commits: [StagedCommit]) -> Bool {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.publishBeforeSync) { return false }
+        #endif
+        return commits.contains(where: \.isDurable)
     }
 
     /// Seals and writes a group; on a full disk it takes the group back.
@@ -184,8 +194,15 @@ struct LogTask {
 
     private mutating func seal(_ buffer: LogBuffer, at offset: Int, lsn: UInt64, hash: inout UInt64) {
         let record = unsafe buffer.mutableBytes(offset..<offset + buffer.recordLength(at: offset))
-        unsafe segment.seal(record, lsn: lsn, syncedUpTo: log.syncedLSN)
+        unsafe segment.seal(record, lsn: lsn, syncedUpTo: syncedUpTo(lsn))
         hash = unsafe CommitBody.hash(UnsafeRawBufferPointer(record), continuing: hash)
+    }
+
+    private func syncedUpTo(_ lsn: UInt64) -> UInt64 {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.claimUnsynced) { return lsn }
+        #endif
+        return log.syncedLSN
     }
 
     /// Has each database apply its part of the group, then makes all of it visible at once.
@@ -204,6 +221,12 @@ struct LogTask {
         }
         var snapshots: [(DatabaseFile, DatabaseSnapshot)] = []
         for file in order {
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.applyOutOfOrder) { parts[ObjectIdentifier(file)]!.reverse() }
+                if Mutant.isActive(.publishHalf), let (other, snapshot) = snapshots.last {
+                    other.cell.publish(snapshot)
+                }
+            #endif
             let own = parts[ObjectIdentifier(file)]!
             let state = own[0].part.logState
             snapshots.append(
@@ -235,6 +258,9 @@ struct LogTask {
 
     /// Syncs the full segment, notes behind the last commit included: the next segment's header vouches for all of it.
     private func seal() throws(FileSystemError) {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipSealSync) { return }
+        #endif
         try segment.file.synchronizeData()
         if log.syncedLSN < segment.lastLSN { log.noteSynced(segment.lastLSN) }
     }
