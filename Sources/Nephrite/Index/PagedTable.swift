@@ -40,8 +40,7 @@ struct PagedTable: Sendable {
     func pagesDiffering(from other: PagedTable) -> [Int] {
         var differing: [Int] = []
         if root === other.root { return differing }
-        for chunk in root.chunks.indices {
-            if chunk < other.root.chunks.count, root.chunks[chunk] === other.root.chunks[chunk] { continue }
+        for chunk in 0..<root.chunkCount where !root.shares(chunk, with: other.root) {
             let first = chunk << Self.chunkShift
             for page in first..<min(pageCount, first + Self.pagesPerChunk)
             where unsafe page >= other.pageCount || address(ofPage: page) != other.address(ofPage: page) {
@@ -119,6 +118,13 @@ struct PagedTable: Sendable {
     }
 
     func page(chunk: Int, page: Int) -> IndexPage { unsafe state.pointee.chunks[chunk].pages[page] }
+
+    var chunkCount: Int { unsafe state.pointee.count }
+
+    /// Whether a chunk of this list is the very chunk of another.
+    func shares(_ chunk: Int, with other: ChunkList) -> Bool {
+        unsafe chunk < other.chunkCount && state.pointee.chunks[chunk] === other.state.pointee.chunks[chunk]
+    }
 
     func append(_ chunk: PageChunk) {
         if unsafe state.pointee.count == state.pointee.capacity { grow() }

@@ -33,7 +33,7 @@ struct FilteredCascadeTests {
             var records: [VectorRecord] = []
             for row in 0..<1_000 {
                 var metadata = generator.metadata()
-                if row % 10 != 0 { metadata = try ["n": .integer(Int64(row % 100)), "half": .bool(row % 2 == 0)] }
+                if row % 10 != 0 { metadata = ["n": .integer(Int64(row % 100)), "half": .bool(row % 2 == 0)] }
                 records.append(VectorRecord(id: "r\(row)", vector: Self.vector(row), metadata: metadata))
                 model["r\(row)"] = metadata
             }
