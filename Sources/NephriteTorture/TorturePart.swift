@@ -19,7 +19,8 @@ protocol TorturePart: Sendable {
 
 /// Every part, in the order of `all`.
 let allParts: [any TorturePart] = [
-    SimulatePart(), KillPart(), PowerPart(), SyncPart(), FullPart(), MemoryPart(), FuzzPart(),
+    SimulatePart(), FaultsPart(), DamagePart(), KillPart(), PowerPart(), SyncPart(), FullPart(), MemoryPart(),
+    FuzzPart(),
 ]
 
 /// What a part works with.

@@ -68,7 +68,7 @@ package struct Catalogue: Sendable, Hashable {
         return writer.bytes
     }
 
-    static var seed: UInt32 { CRC32C.seed("NCAT") }
+    package static var seed: UInt32 { CRC32C.seed("NCAT") }
 
     /// The newer valid copy (they only differ if something other than Nephrite wrote the file), and the copies, 0 or
     /// 1, that are damaged or differ from it.

@@ -13,7 +13,7 @@ package enum CRC32C {
     }
 
     /// The checksum of a label and one byte, the seed of a structure that stands at a fixed place.
-    static func seed(_ label: StaticString, index: UInt8? = nil) -> UInt32 {
+    package static func seed(_ label: StaticString, index: UInt8? = nil) -> UInt32 {
         let labelled = unsafe checksum(
             UnsafeRawBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount))
         guard let index else { return labelled }

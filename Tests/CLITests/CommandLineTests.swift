@@ -77,6 +77,22 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: store + "/CATALOG")) == catalogue)
     }
 
+    @Test("create says whether codes are wanted, and list and stats say it after that")
+    func quantization() throws {
+        for (mode, name) in [("none", "plain"), ("automatic", "coded")] {
+            let result = try nephrite(
+                "create", "--store", store, name, "--dimension", "2", "--quantization", mode, "--json")
+            #expect(result.exitCode == 0 && result.output.contains("\"quantization\":\"\(mode)\""))
+            let stats = try nephrite("stats", "--store", store, name, "--json")
+            #expect(stats.output.contains("\"quantization\":\"\(mode)\""))
+            #expect(stats.output.contains("\"codedCount\":0") && stats.output.contains("\"codeByteCount\":0"))
+        }
+        let list = try nephrite("list", "--store", store, "--json")
+        #expect(list.lines.map { $0.contains("\"quantization\":\"none\"") } == [false, true])
+        let wrong = try nephrite("create", "--store", store, "x", "--dimension", "2", "--quantization", "some")
+        #expect(wrong.exitCode == 64)
+    }
+
     @Test("--where narrows search and count down, declared or not, and says where its text is wrong")
     func filters() throws {
         for fields in ["n", "m"] {

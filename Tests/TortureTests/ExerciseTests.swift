@@ -22,6 +22,18 @@ import Testing
         return (lines, after)
     }
 
+    /// How many steps of the first writer to take so that the last one and the two that follow all change something.
+    private func busyCount(seed: UInt64) throws -> Int {
+        var history = ExerciseSteps(seed: seed, writer: 0)
+        var states = [ExerciseState()]
+        for _ in 0..<200 {
+            var next = states[states.count - 1]
+            next.apply(history.next(next))
+            states.append(next)
+        }
+        return try #require((20..<190).first { count in Set(states[count - 1...count + 2].map(\.digest)).count == 4 })
+    }
+
     /// A state with the step that the child had under way when it had taken `count`.
     private func withNext(_ state: ExerciseState, seed: UInt64, writer: Int, after count: Int) -> ExerciseState {
         var history = ExerciseSteps(seed: seed, writer: writer)
@@ -35,10 +47,11 @@ import Testing
     @Test("What was acknowledged may be found, with or without the step under way")
     func possible() throws {
         var oracle = ExerciseOracle(writerCount: 2)
-        let first = child(seed: 1, steps: [40, 0], from: [ExerciseState(), ExerciseState()])
+        let count = try busyCount(seed: 1)
+        let first = child(seed: 1, steps: [count, 0], from: [ExerciseState(), ExerciseState()])
         try oracle.take(first.lines, seed: 1)
-        #expect(oracle.acknowledgedCount == 40)
-        let kept = withNext(first.after[0], seed: 1, writer: 0, after: 40)
+        #expect(oracle.acknowledgedCount == count)
+        let kept = withNext(first.after[0], seed: 1, writer: 0, after: count)
         #expect(kept != first.after[0])
         var other = oracle
         try other.take(found: [kept, first.after[1]])
@@ -51,12 +64,13 @@ import Testing
     @Test("A child that was killed while it opened the store decides nothing; the next one does")
     func nested() throws {
         var oracle = ExerciseOracle(writerCount: 1)
-        let first = child(seed: 1, steps: [25], from: [ExerciseState()])
+        let count = try busyCount(seed: 1)
+        let first = child(seed: 1, steps: [count], from: [ExerciseState()])
         try oracle.take(first.lines, seed: 1)
         try oracle.take([.opening], seed: 2)
         try oracle.take([], seed: 3)
         #expect(oracle.candidates[0].count == 2)
-        let kept = withNext(first.after[0], seed: 1, writer: 0, after: 25)
+        let kept = withNext(first.after[0], seed: 1, writer: 0, after: count)
         let second = child(seed: 4, steps: [10], from: [kept])
         try oracle.take(second.lines, seed: 4)
         try oracle.take(found: second.after)
@@ -65,10 +79,11 @@ import Testing
     @Test("A lost step, a step too many, a changed record and a missing database are refused")
     func impossible() throws {
         var oracle = ExerciseOracle(writerCount: 1)
-        let first = child(seed: 1, steps: [40], from: [ExerciseState()])
+        let count = try busyCount(seed: 1)
+        let first = child(seed: 1, steps: [count], from: [ExerciseState()])
         try oracle.take(first.lines, seed: 1)
-        var wrong = [child(seed: 1, steps: [39], from: [ExerciseState()]).after[0]]
-        wrong.append(child(seed: 1, steps: [42], from: [ExerciseState()]).after[0])
+        var wrong = [child(seed: 1, steps: [count - 1], from: [ExerciseState()]).after[0]]
+        wrong.append(child(seed: 1, steps: [count + 2], from: [ExerciseState()]).after[0])
         var changed = first.after[0]
         let name = try #require(changed.databases.first { !$0.value.isEmpty }?.key)
         let id = try #require(changed.databases[name]?.keys.sorted().first)

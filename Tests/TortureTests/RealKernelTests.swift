@@ -47,7 +47,7 @@ private enum Torture {
             if line.contains("skipped here:") {
                 _ = parts.popLast()
             } else {
-                parts.append(line.prefix { $0 != " " } + "")
+                parts.append(String(line.prefix { $0 != " " }))
             }
         }
         return Set(parts)

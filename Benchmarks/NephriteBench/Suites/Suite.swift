@@ -37,6 +37,9 @@ struct Suite: Sendable {
         Suite(
             name: "scan", summary: "exact search bytes a second / a plain load loop over the same bytes",
             measure: measureScan),
+        Suite(
+            name: "certified", summary: "exact search as it is made by default / comparing every record in float32",
+            measure: measureCertified),
     ]
 }
 

@@ -5,6 +5,7 @@
 ///
 /// The first hits cost one search; going on costs another search for each page, and pages become longer.
 public struct NearestRecords: AsyncSequence, Sendable {
+    /// Hits.
     public typealias Element = SearchHit
 
     let snapshot: DatabaseSnapshot

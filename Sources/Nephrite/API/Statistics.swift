@@ -37,7 +37,7 @@ public struct DatabaseStatistics: Sendable, Hashable, Codable {
     public var quantization: Quantization
     /// Records that have a code.
     public var codedCount: Int
-    /// Bytes of the file of codes; 0 while it is not in use.
+    /// Bytes of the file of codes.
     public var codeByteCount: Int
     /// The share of the records that have a code, 0…1; nil while no codes are kept: nobody has searched, the database is
     /// small, or the file of codes failed.
@@ -97,11 +97,24 @@ extension VectorDatabase {
     public func statistics() async throws -> DatabaseStatistics {
         try await withFile { file in
             var statistics = await file.statistics()
-            guard file.codes.phase == .open else { return statistics }
             let snapshot = await file.makeSnapshot()
-            let codedCount = await store.context.io.run { snapshot.codedCount() }
-            statistics.codedCount = codedCount
-            statistics.codingProgress = snapshot.count == 0 ? 1 : Double(codedCount) / Double(snapshot.count)
+            let checkpointLSN = statistics.checkpointVersion
+            let fileSystem = store.context.fileSystem
+            switch file.codes.phase {
+            case .open:
+                let codedCount = await store.context.io.run { snapshot.codedCount() }
+                statistics.codedCount = codedCount
+                statistics.codingProgress = snapshot.count == 0 ? 1 : Double(codedCount) / Double(snapshot.count)
+            case .idle, .requested:
+                let found = await store.context.io.run { () -> (byteCount: Int, codedCount: Int)? in
+                    CodeFile.inspect(snapshot.identity, checkpointLSN: checkpointLSN, on: fileSystem).map {
+                        ($0.byteCount, $0.header.map(snapshot.codedCount(by:)) ?? 0)
+                    }
+                }
+                statistics.codeByteCount = found?.byteCount ?? 0
+                statistics.codedCount = found?.codedCount ?? 0
+            case .off, .failed, .closed: break
+            }
             return statistics
         }
     }

@@ -55,6 +55,15 @@ extension DatabaseSnapshot {
             PageBits(low: view.codedWord(page * 2), high: view.codedWord(page * 2 + 1)))
     }
 
+    /// How many records have a code in a file that is not in use.
+    func codedCount(by header: CodeFileHeader) -> Int {
+        var codedCount = 0
+        records.forEachActive { slot, entry in
+            if entry.lsn <= header.codedThroughLSN, slot < header.codedSlotCount { codedCount += 1 }
+        }
+        return codedCount
+    }
+
     /// How many records have a code.
     func codedCount() -> Int {
         guard let view = codeStore.currentView else { return 0 }

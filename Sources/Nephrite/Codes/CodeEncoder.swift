@@ -3,15 +3,38 @@
 import StorageIO
 
 struct CodeEncoder: Sendable {
+    /// How long commits are let gather once everything is encoded: those that come one by one are encoded together, and
+    /// searches compare their vectors as they are meanwhile.
+    private static let pauseNanoseconds: UInt64 = 5_000_000
+
     let context: StoreContext
 
     /// Serves requests until cancelled.
     func run() async {
+        let clock = context.configuration.environment.clock
         for await _ in context.coding.wakeups {
-            while !Task.isCancelled, context.log.queue.failure == nil, let cell = context.coding.next() {
-                if await advance(cell) { context.coding.request(cell) }
+            while !Task.isCancelled, context.log.queue.failure == nil {
+                let cells = context.coding.takeAll()
+                if cells.isEmpty { break }
+                if await serve(cells) { continue }
+                guard (try? await clock.sleep(nanoseconds: Self.pauseNanoseconds)) != nil else { return }
             }
         }
+    }
+
+    /// Does a step for each of the databases; whether there is more to do at once.
+    private func serve(_ cells: [DatabaseCell]) async -> Bool {
+        var isBusy = false
+        for cell in cells {
+            if Task.isCancelled { return false }
+            if context.coding.isHeldBack {
+                context.coding.request(cell)
+            } else if await advance(cell) {
+                context.coding.request(cell)
+                isBusy = true
+            }
+        }
+        return isBusy
     }
 
     /// Does a step for one database; whether there is more to do.

@@ -63,21 +63,14 @@ struct CodeFile {
         _ reservation: Int
     ) throws(FileSystemError) -> Opening {
         let size = try file.size()
-        let front = try file.readBytes(count: CodeFileHeader.centreOffset, at: 0)
         let header: CodeFileHeader
-        do throws(FormatError) {
-            header = try unsafe front.withUnsafeBytesTyped { (bytes) throws(FormatError) in
-                try unsafe CodeFileHeader.newest(bytes, fileSize: size)
-            }
-        } catch {
+        switch try newest(in: file, size: size) {
+        case .success(let newest): header = newest
+        case .failure(let error):
             if case .newerVersion = error.kind { return .newer }
             return .useless
         }
-        // A stamp never says more than the checkpoint before it holds: if it does, the data file is an older one.
-        guard header.uuid == identity.uuid, header.incarnation == identity.incarnation,
-            header.dimension == identity.options.dimension, header.codecVersion == VectorCodec.version,
-            header.codedThroughLSN <= checkpointLSN
-        else { return .useless }
+        guard isBelievable(header, identity, checkpointLSN) else { return .useless }
         guard let centre = try centre(header, in: file) else { return .useless }
         var codes = CodeFile(file: file, header: header, centre: centre)
         guard codes.codec.highStride == header.highStride, codes.codec.lowStride == header.lowStride else {
@@ -87,6 +80,35 @@ struct CodeFile {
         try codes.map(
             chunks: min(room, FormatLimits.slotCount / header.chunkSlotCount), on: fileSystem, reservation: reservation)
         return .ready(codes)
+    }
+
+    private static func newest(
+        in file: any StorageFile, size: UInt64
+    ) throws(FileSystemError) -> Result<CodeFileHeader, FormatError> {
+        let front = try file.readBytes(count: CodeFileHeader.centreOffset, at: 0)
+        return unsafe front.withUnsafeBytes { bytes in
+            Result { () throws(FormatError) in try unsafe CodeFileHeader.newest(bytes, fileSize: size) }
+        }
+    }
+
+    /// A stamp never says more than the checkpoint before it holds: if it does, the data file is an older one.
+    private static func isBelievable(
+        _ header: CodeFileHeader, _ identity: DatabaseIdentity, _ checkpointLSN: UInt64
+    ) -> Bool {
+        header.uuid == identity.uuid && header.incarnation == identity.incarnation
+            && header.dimension == identity.options.dimension && header.codecVersion == VectorCodec.version
+            && header.codedThroughLSN <= checkpointLSN
+    }
+
+    /// What a file says about itself that is not in use: its length, and its header if that is to be believed.
+    static func inspect(
+        _ identity: DatabaseIdentity, checkpointLSN: UInt64, on fileSystem: any FileSystem
+    ) -> (byteCount: Int, header: CodeFileHeader?)? {
+        guard let file = try? fileSystem.open(path(identity), .read) else { return nil }
+        defer { try? file.close() }
+        guard let size = try? file.size(), let found = try? newest(in: file, size: size) else { return nil }
+        let header = (try? found.get()).flatMap { isBelievable($0, identity, checkpointLSN) ? $0 : nil }
+        return (Int(clamping: size), header)
     }
 
     private static func centre(_ header: CodeFileHeader, in file: any StorageFile) throws(FileSystemError) -> [Float]? {

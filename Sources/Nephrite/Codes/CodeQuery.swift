@@ -91,7 +91,8 @@ import CNephrite
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                fine_bound: bound(fine, statistical), coarse_bound: bound(coarse, statistical), refined_bound: bound(fine, nil)))
+                fine_bound: bound(fine, statistical), coarse_bound: bound(coarse, statistical),
+                refined_bound: bound(fine, nil)))
     }
 
     deinit {

@@ -28,15 +28,20 @@ final class CodingQueue: Sendable {
         if isNew { wakeup.yield() }
     }
 
-    /// Takes the first database; nil if there is none, or if none may be worked on now.
-    func next() -> DatabaseCell? {
+    /// Takes all databases in the order of their requests; none if none may be worked on now.
+    func takeAll() -> [DatabaseCell] {
         state.withLock { state in
-            guard state.holdCount == 0, !state.cells.isEmpty else { return nil }
-            let cell = state.cells.removeFirst()
-            state.numbers.remove(cell.number)
-            return cell
+            guard state.holdCount == 0 else { return [] }
+            defer {
+                state.cells = []
+                state.numbers = []
+            }
+            return state.cells
         }
     }
+
+    /// Whether somebody has to close a file.
+    var isHeldBack: Bool { state.withLock { $0.holdCount > 0 } }
 
     /// Keeps the encoder from taking hold of another file, for whoever has to close one; each call needs a ``release()``.
     func holdBack() { state.withLock { $0.holdCount += 1 } }

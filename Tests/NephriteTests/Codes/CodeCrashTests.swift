@@ -101,12 +101,21 @@ struct CodeCrashTests {
         }
     }
 
-    /// Opens an image and looks at the codes as they are loaded, when everything is encoded, and after slots were used again.
-    static func verdict(_ image: Image, seed: UInt64) -> String? {
+    /// Opens an image and looks at the codes as they are loaded and when everything is encoded.
+    ///
+    /// - Parameter writesFirst: whether commits follow before anybody looks at the codes: they take up the numbers of
+    ///   commits that were lost, and their slots.
+    static func verdict(_ image: Image, seed: UInt64, writesFirst: Bool) -> String? {
         do {
             return try Simulation.runAndAbandon(image.disk, settings(seed)) { store -> String? in
                 for name in ["a", "r"] {
                     let database = try await store.database(name)
+                    if writesFirst {
+                        for round in 100..<104 {
+                            try await Coding.write(round..<round + 60, round: round, to: database)
+                        }
+                        if seed % 2 == 0 { try await store.checkpoint() }
+                    }
                     _ = try await database.search(testVector(1, Coding.dimension), k: 1)
                     for _ in 0..<8 { await Task.yield() }
                     var wrong = try await Coding.wrongSlots(database)
@@ -131,12 +140,13 @@ struct CodeCrashTests {
             let seed = UInt64(index * 4 + lane)
             let disk = try Self.baseDisk.get().crashImage(.keepAll)
             let images = Box<[Image]>([])
-            Self.collect(images, seed: seed, period: Campaign.isLong ? 4 : 60, on: disk)
+            Self.collect(images, seed: seed, period: Campaign.isLong ? 4 : 24, on: disk)
             try Simulation.run(disk, Self.settings(seed)) { store in try await Self.work(store, seed: seed) }
             disk.snapshotHook = nil
             for image in images.value {
                 stateCount += 1
-                if let verdict = Self.verdict(image, seed: seed) { failures.append(verdict) }
+                let verdict = Self.verdict(image, seed: seed, writesFirst: stateCount % 2 == 0)
+                if let verdict { failures.append(verdict) }
             }
         }
         #expect(failures.isEmpty, "\(failures.prefix(5).joined(separator: "\n"))")

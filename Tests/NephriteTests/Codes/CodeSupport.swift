@@ -1,7 +1,6 @@
 import Foundation
 import StorageFormat
 import StorageIO
-// Databases that are just large enough to have codes, and waiting for the encoder: what the suites about codes share.
 import StorageSimulation
 import Testing
 
@@ -42,7 +41,12 @@ enum Coding {
             if statistics.codingProgress == 1 { return }
             #expect(statistics.codingFailures == 0)
             if statistics.codingFailures > 0 { return }
-            await Task.yield()
+            // In a simulation time goes on only while everybody waits.
+            if let clock = database.store.context.configuration.environment.clock as? VirtualClock {
+                try await clock.sleep(nanoseconds: 1_000_000)
+            } else {
+                await Task.yield()
+            }
         }
     }
 
