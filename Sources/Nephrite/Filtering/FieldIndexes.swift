@@ -185,7 +185,7 @@ actor FieldIndexes {
 
     private func complement(_ node: FilterNode, _ cost: inout Int) -> (slots: Posting, isExact: Bool)? {
         guard let found = group(node, &cost), found.isExact else { return nil }
-        return (live.subtracting(found.slots, slotCount: slotCount), true)
+        return (live.subtracting(found.slots), true)
     }
 
     /// What all parts may hold for. When few slots are left, the records are asked about the other parts.

@@ -1,113 +1,171 @@
 /// The slots that hold one value: a field index keeps one for each value, answers are put together from them.
 
 /// A set of slots that takes little room whether it has one member or half of all.
-enum Posting: Sendable {
-    case one(UInt32)
-    /// Ascending.
-    case list([UInt32])
-    case bitmap(SlotSet, count: Int)
+struct Posting: Sendable {
+    private(set) var count = 0
+    /// The only slot, if there is one.
+    private var only: UInt32 = 0
+    /// Two slots or more in ascending order, unless there is a bitmap.
+    private var list: [UInt32] = []
+    /// The slots as a bitmap, when they are many.
+    private var bitmap = SlotSet(words: [])
 
-    static let empty = Posting.list([])
+    static let empty = Posting()
+
+    private init() {}
+
+    /// Slots in ascending order, each once.
+    init(list slots: [UInt32]) {
+        count = slots.count
+        if count == 1 { only = slots[0] } else { list = slots }
+    }
+
+    /// One slot.
+    init(_ slot: UInt32) {
+        count = 1
+        only = slot
+    }
+
+    /// The slots of a set.
+    init(_ set: SlotSet) {
+        count = set.count
+        if count > Self.listLimit(slotCount: set.words.count * 64) {
+            bitmap = set
+        } else if count == 1 {
+            only = set.firstSlots(1)[0]
+        } else {
+            list = set.firstSlots(count)
+        }
+    }
 
     /// Members from which on a bitmap for `slotCount` slots is smaller than a list.
     private static func listLimit(slotCount: Int) -> Int { max(64, slotCount / 32) }
 
-    var count: Int {
-        switch self {
-        case .one: 1
-        case .list(let slots): slots.count
-        case .bitmap(_, let count): count
-        }
-    }
+    private var isBitmap: Bool { !bitmap.words.isEmpty }
 
     var isEmpty: Bool { count == 0 }
 
     func contains(_ slot: UInt32) -> Bool {
-        switch self {
-        case .one(let own): own == slot
-        case .list(let slots): Self.isFound(slot, in: slots, at: Self.position(of: slot, in: slots))
-        case .bitmap(let set, _): set.contains(slot)
-        }
+        if isBitmap { return bitmap.contains(slot) }
+        if count <= 1 { return count == 1 && only == slot }
+        let position = position(of: slot)
+        return position < list.count && list[position] == slot
     }
 
     /// Adds a slot that is not there.
     mutating func insert(_ slot: UInt32, slotCount: Int) {
-        switch consume self {
-        case .one(let own): self = .list([min(own, slot), max(own, slot)])
-        case .list(var slots):
-            self = .empty
-            if let last = slots.last, last > slot {
-                slots.insert(slot, at: Self.position(of: slot, in: slots))
-            } else {
-                slots.append(slot)
-            }
-            if slots.count == 1 {
-                self = .one(slot)
-            } else if slots.count > Self.listLimit(slotCount: slotCount) {
-                let count = slots.count
-                self = .bitmap(SlotSet(slots, slotCount: max(slotCount, Int(slots[count - 1]) + 1)), count: count)
-            } else {
-                self = .list(slots)
-            }
-        case .bitmap(var set, let count):
-            self = .empty
-            let word = Int(slot >> 6)
-            if word >= set.words.count {
-                set.words += [UInt64](repeating: 0, count: max(word + 1, (slotCount + 63) / 64) - set.words.count)
-            }
-            set.insert(slot)
-            self = .bitmap(set, count: count + 1)
+        count += 1
+        if isBitmap {
+            let missing = max(Int(slot >> 6) + 1, (slotCount + 63) / 64) - bitmap.words.count
+            if missing > 0 { bitmap.words += [UInt64](repeating: 0, count: missing) }
+            bitmap.insert(slot)
+        } else if count == 1 {
+            only = slot
+        } else if count == 2 {
+            list = [min(only, slot), max(only, slot)]
+        } else {
+            if list[list.count - 1] < slot { list.append(slot) } else { list.insert(slot, at: position(of: slot)) }
+            guard count > Self.listLimit(slotCount: slotCount) else { return }
+            bitmap = SlotSet(list, slotCount: max(slotCount, Int(list[count - 1]) + 1))
+            list = []
         }
     }
 
     /// Takes out a slot that is there.
     mutating func remove(_ slot: UInt32) {
-        switch consume self {
-        case .one: self = .empty
-        case .list(var slots):
-            self = .empty
-            slots.remove(at: Self.position(of: slot, in: slots))
-            self = slots.count == 1 ? .one(slots[0]) : .list(slots)
-        case .bitmap(var set, let count):
-            self = .empty
-            set.remove(slot)
+        count -= 1
+        if isBitmap {
+            bitmap.remove(slot)
             // Well below the size at which it became a bitmap, so that it does not go back and forth.
-            let isSparse = count - 1 < Self.listLimit(slotCount: set.words.count * 64) / 4
-            self = isSparse ? .list(set.firstSlots(.max)) : .bitmap(set, count: count - 1)
+            guard count < Self.listLimit(slotCount: bitmap.words.count * 64) / 4 else { return }
+            list = bitmap.firstSlots(count)
+            bitmap = SlotSet(words: [])
+        } else if count > 0 {
+            list.remove(at: position(of: slot))
+        }
+        if count == 1, !isBitmap {
+            only = list[0]
+            list = []
         }
     }
 
     /// The slots in ascending order.
-    var slots: [UInt32] {
-        switch self {
-        case .one(let slot): [slot]
-        case .list(let slots): slots
-        case .bitmap(let set, _): set.firstSlots(.max)
-        }
-    }
+    var slots: [UInt32] { isBitmap ? bitmap.firstSlots(count) : count == 1 ? [only] : list }
 
     /// Adds the slots to a set that has room for them.
     func insert(into set: inout SlotSet) {
-        switch self {
-        case .one(let slot): set.insert(slot)
-        case .list(let slots): for slot in slots { set.insert(slot) }
-        case .bitmap(let own, _): set.formUnion(own)
+        if isBitmap {
+            set.formUnion(bitmap)
+        } else if count == 1 {
+            set.insert(only)
+        } else {
+            for slot in list { set.insert(slot) }
         }
     }
 
-    /// Where a slot is, or would be, in an ascending list.
-    private static func position(of slot: UInt32, in slots: [UInt32]) -> Int {
+    /// Where a slot is, or would be, in the list.
+    private func position(of slot: UInt32) -> Int {
         var low = 0
-        var high = slots.count
+        var high = list.count
         while low < high {
             let middle = (low + high) / 2
-            if slots[middle] < slot { low = middle + 1 } else { high = middle }
+            if list[middle] < slot { low = middle + 1 } else { high = middle }
         }
         return low
     }
 
-    private static func isFound(_ slot: UInt32, in slots: [UInt32], at position: Int) -> Bool {
-        position < slots.count && slots[position] == slot
+    // MARK: Algebra
+
+    /// All slots that are in one of the postings or more; `slotCount` is more than any of them.
+    init(union postings: [Posting], slotCount: Int) {
+        if postings.count == 1 {
+            self = postings[0]
+            return
+        }
+        let total = postings.reduce(0) { $0 + $1.count }
+        guard total > Self.listLimit(slotCount: slotCount) else {
+            var slots: [UInt32] = []
+            slots.reserveCapacity(total)
+            for posting in postings { slots += posting.slots }
+            slots.sort()
+            var unique: [UInt32] = []
+            unique.reserveCapacity(slots.count)
+            for slot in slots where unique.last != slot { unique.append(slot) }
+            self.init(list: unique)
+            return
+        }
+        var set = SlotSet(slotCount: slotCount)
+        for posting in postings { posting.insert(into: &set) }
+        self.init(set)
+    }
+
+    func intersection(_ other: Posting) -> Posting {
+        if isBitmap, other.isBitmap {
+            var set = bitmap
+            set.formIntersection(other.bitmap)
+            return Posting(set)
+        }
+        return isBitmap
+            ? Posting(list: other.slots.filter { contains($0) }) : Posting(list: slots.filter { other.contains($0) })
+    }
+
+    /// The slots below a limit, a multiple of 64.
+    func below(_ limit: Int) -> Posting {
+        isBitmap
+            ? Posting(SlotSet(words: Array(bitmap.words.prefix(limit / 64))))
+            : Posting(list: slots.filter { $0 < limit })
+    }
+
+    /// The slots that are not in `other`.
+    func subtracting(_ other: Posting) -> Posting {
+        guard isBitmap else { return Posting(list: slots.filter { !other.contains($0) }) }
+        var set = bitmap
+        if other.isBitmap {
+            set.subtract(other.bitmap)
+        } else {
+            for slot in other.slots where set.contains(slot) { set.remove(slot) }
+        }
+        return Posting(set)
     }
 }
 
@@ -140,7 +198,7 @@ struct ValuePostings: Sendable {
         let number = UInt32(postings.count)
         numbers[key] = number
         keys.append(key)
-        postings.append(.one(slot))
+        postings.append(Posting(slot))
         if ordered != nil { unordered.append(number) }
         return number
     }
@@ -215,64 +273,5 @@ struct ValuePostings: Sendable {
         merged += old[position...]
         ordered = merged
         unordered = []
-    }
-}
-
-extension Posting {
-    /// The slots of a set.
-    init(_ set: SlotSet) {
-        let count = set.count
-        let isSparse = count <= Self.listLimit(slotCount: set.words.count * 64)
-        self = isSparse ? .list(set.firstSlots(.max)) : .bitmap(set, count: count)
-    }
-
-    /// All slots that are in one of the postings or more; `slotCount` is more than any of them.
-    init(union postings: [Posting], slotCount: Int) {
-        if postings.count == 1 {
-            self = postings[0]
-            return
-        }
-        let total = postings.reduce(0) { $0 + $1.count }
-        guard total > Self.listLimit(slotCount: slotCount) else {
-            var slots: [UInt32] = []
-            slots.reserveCapacity(total)
-            for posting in postings { slots += posting.slots }
-            slots.sort()
-            var unique: [UInt32] = []
-            unique.reserveCapacity(slots.count)
-            for slot in slots where unique.last != slot { unique.append(slot) }
-            self = .list(unique)
-            return
-        }
-        var set = SlotSet(slotCount: slotCount)
-        for posting in postings { posting.insert(into: &set) }
-        self = Posting(set)
-    }
-
-    func intersection(_ other: Posting) -> Posting {
-        switch (self, other) {
-        case (.bitmap(var set, _), .bitmap(let others, _)):
-            set.formIntersection(others)
-            return Posting(set)
-        case (.bitmap, _): return .list(other.slots.filter { contains($0) })
-        default: return .list(slots.filter { other.contains($0) })
-        }
-    }
-
-    /// The slots below a limit, a multiple of 64.
-    func below(_ limit: Int) -> Posting {
-        guard case .bitmap(let set, _) = self else { return .list(slots.filter { $0 < limit }) }
-        return Posting(SlotSet(words: Array(set.words.prefix(limit / 64))))
-    }
-
-    /// The slots that are not in `other`; `slotCount` is more than any slot of the two.
-    func subtracting(_ other: Posting, slotCount: Int) -> Posting {
-        guard case .bitmap(var set, _) = self else { return .list(slots.filter { !other.contains($0) }) }
-        if case .bitmap(let others, _) = other {
-            set.subtract(others)
-        } else {
-            for slot in other.slots where set.contains(slot) { set.remove(slot) }
-        }
-        return Posting(set)
     }
 }
