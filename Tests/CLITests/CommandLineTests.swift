@@ -237,7 +237,8 @@ import Testing
     func descriptors() throws {
         try importThree()
         var exitCodes: [Int32] = []
-        for limit in 8...20 {
+        // libdispatch needs descriptors of its own for the signals, and traps below nine now and then.
+        for limit in 9...24 {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/bin/sh")
             process.arguments = [

@@ -15,14 +15,14 @@ import Testing
         let disk = SimulatedFileSystem()
         let path = StoragePath("vectors")
         let data = DataFile(file: try disk.open(path, .createNew), fileSystem: disk, stride: 64)
-        try data.synchronize()
+        try data.synchronizeData()
         disk.inject(.fail(call: 1, code: ErrorNumber.inputOutput, calls: [.synchronizeData]))
         for _ in 0..<3 {
             #expect(throws: FileSystemError(code: ErrorNumber.inputOutput, call: .synchronizeData, path: "vectors")) {
-                try data.synchronize()
+                try data.synchronizeData()
             }
         }
-        try DataFile(file: try disk.open(path, .readWrite), fileSystem: disk, stride: 64).synchronize()
+        try DataFile(file: try disk.open(path, .readWrite), fileSystem: disk, stride: 64).synchronizeData()
     }
 
     // On a thinly provisioned disk a sync fails with ENOSPC. Starting a log segment took that for a full disk and went on.
