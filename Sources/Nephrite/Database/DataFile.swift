@@ -64,10 +64,10 @@ final class DataFile: Sendable {
         }
         var payloads = AreaWriter(file: file, area: layout.payload)
         for operation in batch.operations {
+            let bytes = unsafe bulk.paddedPayload(operation)
             try unsafe payloads.add(
-                batch.payload(operation),
-                at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
-                paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
+                bytes, at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
+                paddedByteCount: bytes.count)
         }
         try payloads.flush()
         try synchronizeData()
