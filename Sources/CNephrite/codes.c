@@ -94,16 +94,23 @@ void nephrite_encode_rows(
 // The masked rows of a block, in ascending order; a multiple of four, filled up with the last.
 struct block {
     size_t count, nibble_bytes, row_bytes;
+    /// Whether the rows lie anywhere, not behind one another.
+    int is_scattered;
     uint8_t places[nephrite_code_block_rows];
     const uint8_t *rows[nephrite_code_block_rows];
     /// 16 bytes a row at its place; zero where there is none.
     _Alignas(64) float factors[nephrite_code_block_rows * 4];
 };
 
-static void gather(struct block *block, size_t dimension, const uint8_t *rows, uint64_t mask) {
+static void prepare(struct block *block, size_t dimension, uint64_t mask) {
     block->nibble_bytes = nephrite_code_nibble_bytes(dimension);
     block->row_bytes = block->nibble_bytes + nephrite_code_factor_bytes;
+    block->is_scattered = 0;
     if (mask != UINT64_MAX) memset(block->factors, 0, sizeof block->factors);
+}
+
+static void gather(struct block *block, size_t dimension, const uint8_t *rows, uint64_t mask) {
+    prepare(block, dimension, mask);
     size_t count = 0;
     for (uint64_t rest = mask; rest != 0; rest &= rest - 1) {
         const int place = __builtin_ctzll(rest);
@@ -114,6 +121,20 @@ static void gather(struct block *block, size_t dimension, const uint8_t *rows, u
     }
     block->count = count;
     for (; count % 4 != 0; count += 1) block->rows[count] = block->rows[block->count - 1];
+}
+
+// The same for rows that lie anywhere; the i-th has place i. Returns the mask of their places.
+static uint64_t gather_rows(struct block *block, size_t dimension, const void *const *rows, size_t count) {
+    const uint64_t mask = count == 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
+    prepare(block, dimension, mask);
+    block->is_scattered = 1;
+    for (size_t i = 0; i < count; i += 1) {
+        block->places[i] = (uint8_t)i;
+        block->rows[i] = rows[i];
+    }
+    block->count = count;
+    for (size_t i = count; i % 4 != 0; i += 1) block->rows[i] = rows[count - 1];
+    return mask;
 }
 
 static void gather_factors(struct block *block) {
@@ -135,23 +156,82 @@ static uint64_t bounds(
     return survivors & mask;
 }
 
+// Scattered rows are asked for so many rows ahead.
+enum { scattered_distance = 12 };
+
+static inline void prefetch(const uint8_t *start, size_t bytes) {
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(start + line);
+}
+
+static uint64_t scan(
+    const nephrite_code_set *set, const nephrite_code_query *query, struct block *block, uint64_t mask, float threshold,
+    float *lower, float *upper) {
+    _Alignas(64) float sums[nephrite_code_block_rows];
+    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+    if (block->is_scattered) {
+        for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) prefetch(block->rows[i], block->row_bytes);
+    }
+    for (size_t i = 0; i < block->count; i += 4) {
+        int32_t found[4];
+        if (block->is_scattered) {
+            for (size_t r = i + scattered_distance; r < i + scattered_distance + 4 && r < block->count; r += 1) {
+                prefetch(block->rows[r], block->row_bytes);
+            }
+        }
+        set->fine4(query, block->rows + i, found);
+        for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
+            sums[block->places[i + r]] = (float)(2 * found[r] - 15 * query->fine_sum);
+        }
+    }
+    gather_factors(block);
+    return bounds(set, &query->fine_bound, sums, block, mask, threshold, lower, upper);
+}
+
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
     if (mask == 0) return 0;
     struct block block;
     gather(&block, query->dimension, (const uint8_t *)rows, mask);
-    _Alignas(64) float sums[nephrite_code_block_rows];
-    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
-    for (size_t i = 0; i < block.count; i += 4) {
-        int32_t found[4];
-        set->fine4(query, block.rows + i, found);
-        for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
-            sums[block.places[i + r]] = (float)(2 * found[r] - 15 * query->fine_sum);
+    return scan(set, query, &block, mask, threshold, lower, upper);
+}
+
+uint64_t nephrite_code_scan_rows(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
+    float threshold, float *lower, float *upper) {
+    if (count == 0) return 0;
+    struct block block;
+    const uint64_t mask = gather_rows(&block, query->dimension, rows, count);
+    return scan(set, query, &block, mask, threshold, lower, upper);
+}
+
+static void scan_many(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, struct block *block,
+    uint64_t mask, const float *thresholds, uint64_t *survivors, float *lower, float *upper) {
+    if (block->is_scattered) {
+        for (size_t i = 0; i < block->count; i += 1) prefetch(block->rows[i], block->row_bytes);
+    }
+    gather_factors(block);
+    for (size_t first = 0; first < count; first += 4) {
+        const nephrite_code_query *four[4];
+        for (size_t q = 0; q < 4; q += 1) four[q] = queries[first + q < count ? first + q : count - 1];
+        _Alignas(64) float sums[4][nephrite_code_block_rows];
+        if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+        for (size_t i = 0; i < block->count; i += 4) {
+            int32_t found[16];
+            set->coarse4x4(four, block->rows + i, found);
+            for (size_t q = 0; q < 4; q += 1) {
+                for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
+                    sums[q][block->places[i + r]] = (float)(2 * found[4 * q + r] - 15 * four[q]->coarse_sum);
+                }
+            }
+        }
+        for (size_t q = first; q < first + 4 && q < count; q += 1) {
+            survivors[q] = bounds(
+                set, &queries[q]->coarse_bound, sums[q - first], block, mask, thresholds[q],
+                lower + q * nephrite_code_block_rows, upper + q * nephrite_code_block_rows);
         }
     }
-    gather_factors(&block);
-    return bounds(set, &query->fine_bound, sums, &block, mask, threshold, lower, upper);
 }
 
 void nephrite_code_scan_many(
@@ -161,27 +241,17 @@ void nephrite_code_scan_many(
     if (mask == 0 || count == 0) return;
     struct block block;
     gather(&block, queries[0]->dimension, (const uint8_t *)rows, mask);
-    gather_factors(&block);
-    for (size_t first = 0; first < count; first += 4) {
-        const nephrite_code_query *four[4];
-        for (size_t q = 0; q < 4; q += 1) four[q] = queries[first + q < count ? first + q : count - 1];
-        _Alignas(64) float sums[4][nephrite_code_block_rows];
-        if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
-        for (size_t i = 0; i < block.count; i += 4) {
-            int32_t found[16];
-            set->coarse4x4(four, block.rows + i, found);
-            for (size_t q = 0; q < 4; q += 1) {
-                for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
-                    sums[q][block.places[i + r]] = (float)(2 * found[4 * q + r] - 15 * four[q]->coarse_sum);
-                }
-            }
-        }
-        for (size_t q = first; q < first + 4 && q < count; q += 1) {
-            survivors[q] = bounds(
-                set, &queries[q]->coarse_bound, sums[q - first], &block, mask, thresholds[q],
-                lower + q * nephrite_code_block_rows, upper + q * nephrite_code_block_rows);
-        }
-    }
+    scan_many(set, queries, count, &block, mask, thresholds, survivors, lower, upper);
+}
+
+void nephrite_code_scan_rows_many(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *const *rows,
+    size_t row_count, const float *thresholds, uint64_t *survivors, float *lower, float *upper) {
+    for (size_t q = 0; q < count; q += 1) survivors[q] = 0;
+    if (row_count == 0 || count == 0) return;
+    struct block block;
+    const uint64_t mask = gather_rows(&block, queries[0]->dimension, rows, row_count);
+    scan_many(set, queries, count, &block, mask, thresholds, survivors, lower, upper);
 }
 
 // The same as bounds16, for one row and the factors of both planes.

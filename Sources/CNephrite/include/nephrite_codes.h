@@ -108,6 +108,13 @@ uint64_t nephrite_code_scan(
 void nephrite_code_scan_many(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
     uint64_t mask, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
+/// As both of these, of up to 64 rows of the high plane that lie anywhere; the i-th has the place i.
+uint64_t nephrite_code_scan_rows(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
+    float threshold, float *lower, float *upper);
+void nephrite_code_scan_rows_many(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *const *rows,
+    size_t row_count, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
 /// Bounds the score of one row by both planes.
 void nephrite_code_refine(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low, float *lower,

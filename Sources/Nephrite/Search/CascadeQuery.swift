@@ -65,7 +65,7 @@ final class CascadeQuery {
 
     /// Takes a block's bounds: `survivors` are the rows whose upper bound was not below the threshold.
     func take(
-        survivors: UInt64, of mask: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, firstSlot: Int
+        survivors: UInt64, of mask: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
     ) {
         counts.bounded += mask.nonzeroBitCount
         guard let codes, survivors != 0 else {
@@ -73,36 +73,37 @@ final class CascadeQuery {
             return
         }
         if budget != nil {
-            unsafe keepEstimates(survivors, lower: lower, upper: upper, firstSlot: firstSlot)
+            unsafe keepEstimates(survivors, lower: lower, upper: upper, slots: slots)
             return
         }
-        let (chunk, row) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
         let stride = codes.codec.lowStride
-        let rows = unsafe codes.lowRows(chunk: chunk) + row * stride
         // What the last block left is settled while the low planes of this one are on their way.
         let settledCount = pending.count
         var rest = survivors
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
+            let slot = slots[index]
+            let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+            let code = unsafe codes.lowRows(chunk: chunk) + row * stride
             var line = 0
             while line < stride {
-                unsafe nephrite_prefetch(rows + index * stride + line)
+                unsafe nephrite_prefetch(code + line)
                 line += 64
             }
-            pending.append(unsafe Candidate(upper: upper[index], slot: UInt32(firstSlot + index)))
+            pending.append(unsafe Candidate(upper: upper[index], slot: slot))
         }
         settle(first: settledCount)
     }
 
     private func keepEstimates(
-        _ survivors: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, firstSlot: Int
+        _ survivors: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
     ) {
         var rest = survivors
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
-            let slot = UInt32(firstSlot + index)
+            let slot = slots[index]
             // What has no bound has no estimate either: it is compared first.
             let middle = unsafe (lower[index] + upper[index]) / 2
             let estimate = middle.isNaN ? .infinity : middle
@@ -204,4 +205,28 @@ final class CascadeQuery {
 
     /// Adds the time that the part took to what its stages took.
     func noteScan(nanoseconds: UInt64) { counts.scanTime += nanoseconds }
+}
+
+/// The slots of the rows of a block: one behind the other, or listed.
+@safe struct BlockSlots {
+    private let first: UInt32
+    private let listed: UnsafePointer<UInt32>?
+
+    init(from first: Int) {
+        self.first = UInt32(first)
+        unsafe listed = nil
+    }
+
+    /// - Parameter listed: stays valid while the block is looked at.
+    init(_ listed: UnsafePointer<UInt32>) {
+        first = 0
+        unsafe self.listed = listed
+    }
+
+    subscript(index: Int) -> UInt32 {
+        @inline(__always) get {
+            if let listed = unsafe listed { return unsafe listed[index] }
+            return first + UInt32(index)
+        }
+    }
 }

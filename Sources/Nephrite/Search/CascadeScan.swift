@@ -10,12 +10,12 @@ import StorageIO
     /// Bytes of rows that are compared between two looks at whether the search was cancelled.
     private static let stepByteCount = 4 << 20
 
-    private let plan: CascadePlan
-    private let snapshot: DatabaseSnapshot
-    private let queries: [CascadeQuery]
-    private let coded: [CascadeQuery]
+    let plan: CascadePlan
+    let snapshot: DatabaseSnapshot
+    let queries: [CascadeQuery]
+    let coded: [CascadeQuery]
     private let uncoded: [CascadeQuery]
-    private let kernels: OpaquePointer
+    let kernels: OpaquePointer
 
     /// What a part hands back.
     struct Part: Sendable {
@@ -63,40 +63,27 @@ import StorageIO
                 scan(live.high, word: page * 2 + 1)
             }
         case .slots(let set):
-            try scan(words: pages.lowerBound * 2..<min(pages.upperBound * 2, set.words.count)) { set.words[$0] }
-        case .list(let slots): try scan(slots, in: pages)
-        }
-    }
-
-    /// Scans the words of a set of live slots.
-    private func scan(words: Range<Int>, _ mask: (Int) -> UInt64) throws {
-        for word in words where mask(word) != 0 { try scan(chosen: mask(word), word: word) }
-    }
-
-    /// Scans live slots that are in ascending order.
-    private func scan(_ slots: [UInt32], in pages: Range<Int>) throws {
-        let end = pages.upperBound * RecordTable.entriesPerPage
-        var index = slots.firstIndex { $0 >= UInt32(pages.lowerBound * RecordTable.entriesPerPage) } ?? slots.count
-        while index < slots.count, slots[index] < end {
-            let word = Int(slots[index] >> 6)
-            var mask: UInt64 = 0
-            while index < slots.count, Int(slots[index] >> 6) == word {
-                mask |= 1 << UInt64(slots[index] & 63)
-                index += 1
+            var word = pages.lowerBound * 2
+            let end = min(pages.upperBound * 2, set.words.count)
+            try scanChosen {
+                while word < end, set.words[word] == 0 { word += 1 }
+                guard word < end else { return nil }
+                word += 1
+                return (word - 1, set.words[word - 1])
             }
-            try scan(chosen: mask, word: word)
-        }
-    }
-
-    /// Shows all queries the chosen rows of one word of slots, which are live.
-    private func scan(chosen mask: UInt64, word: Int) throws {
-        assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
-        if plan.codes == nil {
-            for query in queries { try compareInSteps(mask, word: word, query) }
-        } else {
-            try Task.checkCancellation()
-            for query in queries { query.refreshThreshold() }
-            scan(mask, word: word)
+        case .list(let slots):
+            let end = pages.upperBound * RecordTable.entriesPerPage
+            var index = slots.firstIndex { $0 >= pages.lowerBound * RecordTable.entriesPerPage } ?? slots.count
+            try scanChosen {
+                guard index < slots.count, slots[index] < end else { return nil }
+                let word = Int(slots[index] >> 6)
+                var mask: UInt64 = 0
+                while index < slots.count, Int(slots[index] >> 6) == word {
+                    mask |= 1 << UInt64(slots[index] & 63)
+                    index += 1
+                }
+                return (word, mask)
+            }
         }
     }
 
@@ -132,7 +119,7 @@ import StorageIO
     }
 
     /// Rows of many dimensions, a few at a time.
-    private func compareInSteps(_ mask: UInt64, word: Int, _ query: CascadeQuery) throws {
+    func compareInSteps(_ mask: UInt64, word: Int, _ query: CascadeQuery) throws {
         let count = max(1, min(64, Self.stepByteCount / snapshot.identity.stride))
         var first = 0
         while first < 64 {
@@ -146,8 +133,28 @@ import StorageIO
     }
 
     /// Shows all queries the rows of one word of slots.
-    private func scan(_ mask: UInt64, word: Int) {
+    func scan(_ mask: UInt64, word: Int) {
         guard mask != 0 else { return }
+        let firstSlot = word * 64
+        let hasCode = compareUncoded(mask, word: word)
+        guard hasCode != 0, let codes = plan.codes, !coded.isEmpty else { return }
+        let (chunk, row) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        let rows = unsafe codes.highRows(chunk: chunk) + row * codes.codec.highStride
+        if coded.count == 1 {
+            unsafe bound(rows, hasCode, firstSlot, coded[0])
+            return
+        }
+        forEachGroup { group in
+            unsafe bound(group, of: hasCode, BlockSlots(from: firstSlot)) { bounds in
+                unsafe nephrite_code_scan_many(
+                    kernels, bounds.queries, group.count, rows, hasCode, bounds.thresholds, bounds.survivors,
+                    bounds.lower, bounds.upper)
+            }
+        }
+    }
+
+    /// Compares the rows of a word that have no code, and all with queries that have none; returns the others.
+    func compareUncoded(_ mask: UInt64, word: Int) -> UInt64 {
         let firstSlot = word * 64
         var hasCode: UInt64 = 0
         if let codes = plan.codes, firstSlot < codes.slotCapacity { hasCode = mask & codes.codedWord(word) }
@@ -155,19 +162,7 @@ import StorageIO
         if hasCode != mask {
             for query in coded { query.compare(mask & ~hasCode, firstSlot: firstSlot) }
         }
-        guard hasCode != 0, let codes = plan.codes, !coded.isEmpty else { return }
-        let (chunk, row) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
-        let rows = unsafe codes.highRows(chunk: chunk) + row * codes.codec.highStride
-        if coded.count == 1 {
-            unsafe bound(rows, hasCode, firstSlot, coded[0])
-        } else {
-            var first = 0
-            while first < coded.count {
-                let end = min(coded.count, first + Self.groupSize)
-                unsafe bound(rows, hasCode, firstSlot, first..<end)
-                first = end
-            }
-        }
+        return hasCode
     }
 
     private func bound(_ rows: UnsafeRawPointer, _ mask: UInt64, _ firstSlot: Int, _ query: CascadeQuery) {
@@ -177,31 +172,51 @@ import StorageIO
             let upper = unsafe lower + 64
             let survivors = unsafe nephrite_code_scan(
                 kernels, code.pointer, rows, mask, query.threshold, lower, upper)
-            unsafe query.take(survivors: survivors, of: mask, lower: lower, upper: upper, firstSlot: firstSlot)
+            unsafe query.take(
+                survivors: survivors, of: mask, lower: lower, upper: upper, slots: BlockSlots(from: firstSlot))
         }
     }
 
-    private func bound(_ rows: UnsafeRawPointer, _ mask: UInt64, _ firstSlot: Int, _ group: Range<Int>) {
-        let count = group.count
+    /// Groups of the queries that have a form as integers.
+    func forEachGroup(_ body: (Range<Int>) -> Void) {
+        for first in stride(from: 0, to: coded.count, by: Self.groupSize) {
+            body(first..<min(coded.count, first + Self.groupSize))
+        }
+    }
+
+    /// What the kernels for several queries fill in.
+    @unsafe struct Bounds {
+        let queries: UnsafeMutablePointer<UnsafePointer<nephrite_code_query>?>
+        let thresholds: UnsafeMutablePointer<Float>
+        let survivors: UnsafeMutablePointer<UInt64>
+        /// 64 for each query.
+        let lower: UnsafeMutablePointer<Float>
+        let upper: UnsafeMutablePointer<Float>
+    }
+
+    /// Shows a group of queries a block.
+    ///
+    /// - Parameter scan: calls a kernel for several queries.
+    func bound(_ group: Range<Int>, of mask: UInt64, _ slots: BlockSlots, _ scan: (Bounds) -> Void) {
+        let size = Self.groupSize
         typealias Pointers = UnsafePointer<nephrite_code_query>?
-        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 129 * Self.groupSize) { floats in
-            unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.groupSize) { survivors in
-                unsafe withUnsafeTemporaryAllocation(of: Pointers.self, capacity: Self.groupSize) { pointers in
-                    guard let thresholds = floats.baseAddress, let found = survivors.baseAddress else { return }
-                    let lower = unsafe thresholds + Self.groupSize
-                    let upper = unsafe lower + 64 * Self.groupSize
-                    for index in 0..<count {
-                        let query = coded[group.lowerBound + index]
-                        unsafe (pointers.baseAddress! + index).initialize(
+        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 129 * size) { floats in
+            unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: size) { survivors in
+                unsafe withUnsafeTemporaryAllocation(of: Pointers.self, capacity: size) { pointers in
+                    let start = floats.baseAddress!
+                    let bounds = unsafe Bounds(
+                        queries: pointers.baseAddress!, thresholds: start, survivors: survivors.baseAddress!,
+                        lower: start + size, upper: start + size + 64 * size)
+                    for (index, query) in coded[group].enumerated() {
+                        unsafe (bounds.queries + index).initialize(
                             to: query.code.map { unsafe UnsafePointer($0.pointer) })
-                        unsafe (thresholds + index).initialize(to: query.threshold)
+                        unsafe (bounds.thresholds + index).initialize(to: query.threshold)
                     }
-                    unsafe nephrite_code_scan_many(
-                        kernels, pointers.baseAddress!, count, rows, mask, thresholds, found, lower, upper)
-                    for index in 0..<count {
-                        unsafe coded[group.lowerBound + index].take(
-                            survivors: found[index], of: mask, lower: lower + 64 * index, upper: upper + 64 * index,
-                            firstSlot: firstSlot)
+                    unsafe scan(bounds)
+                    for (index, query) in coded[group].enumerated() {
+                        unsafe query.take(
+                            survivors: bounds.survivors[index], of: mask, lower: bounds.lower + 64 * index,
+                            upper: bounds.upper + 64 * index, slots: slots)
                     }
                 }
             }

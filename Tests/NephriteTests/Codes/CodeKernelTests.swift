@@ -105,6 +105,55 @@ import Testing
         }
     }
 
+    @Test("Rows that lie anywhere are bounded as those of a block are", arguments: [1, 3, 4, 31, 63, 64])
+    func scattered(_ count: Int) throws {
+        var values = SeededValues(seed: 36)
+        let dimension = 100
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let stride = codec.highStride
+        let plane = (0..<64).flatMap { _ in EncodedRow(codec, values.floats(dimension)).high }
+        let codes = try (0..<19).map { _ in
+            try #require(CodeQuery(codec: codec, query: values.floats(dimension), metric: .cosine))
+        }
+        let pointers = unsafe codes.map { unsafe Optional(UnsafePointer($0.pointer)) }
+        // Downwards, each other row where there is room.
+        let places = (0..<count).map { (63 - $0 * (count > 31 ? 1 : 2)) % 64 }
+        let thresholds = [Float](repeating: -.infinity, count: codes.count)
+        for set in CodeKernels.all {
+            unsafe plane.withUnsafeBytes { bytes in
+                let rows = unsafe places.map { unsafe Optional(bytes.baseAddress! + $0 * stride) }
+                var (lower, upper) = ([Float](repeating: .nan, count: 64), [Float](repeating: .nan, count: 64))
+                var (found, foundUpper) = (lower, upper)
+                _ = unsafe nephrite_code_scan(
+                    set.pointer, codes[0].pointer, bytes.baseAddress!, .max, -.infinity, &lower, &upper)
+                let threshold = places.map { upper[$0] }.max()!
+                let kept = unsafe nephrite_code_scan_rows(
+                    set.pointer, codes[0].pointer, rows, count, threshold, &found, &foundUpper)
+                for (index, place) in places.enumerated() {
+                    #expect(found[index] == lower[place] && foundUpper[index] == upper[place])
+                    #expect((kept >> UInt64(index) & 1 != 0) == (upper[place] >= threshold))
+                }
+                var (many, manyUpper) = (
+                    [Float](repeating: .nan, count: 64 * codes.count), [Float](repeating: .nan, count: 64 * codes.count)
+                )
+                var (few, fewUpper) = (many, manyUpper)
+                var survivors = [UInt64](repeating: 0, count: codes.count)
+                unsafe nephrite_code_scan_many(
+                    set.pointer, pointers, codes.count, bytes.baseAddress!, .max, thresholds, &survivors, &many,
+                    &manyUpper)
+                unsafe nephrite_code_scan_rows_many(
+                    set.pointer, pointers, codes.count, rows, count, thresholds, &survivors, &few, &fewUpper)
+                #expect(survivors.allSatisfy { $0 == (count == 64 ? .max : (1 << UInt64(count)) - 1) })
+                for query in codes.indices {
+                    for (index, place) in places.enumerated() {
+                        #expect(few[query * 64 + index] == many[query * 64 + place])
+                        #expect(fewUpper[query * 64 + index] == manyUpper[query * 64 + place])
+                    }
+                }
+            }
+        }
+    }
+
     @Test("A rotation keeps inner products, and spreads a vector of one component")
     func rotation() {
         var values = SeededValues(seed: 34)

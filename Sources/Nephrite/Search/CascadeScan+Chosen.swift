@@ -1,0 +1,100 @@
+/// Goes through the rows that a filter chose: where they are sparse, rows of many words share a block, so that the kernels
+/// look at full blocks and at nothing else. CascadeScan says which words have chosen rows.
+import CNephrite
+
+extension CascadeScan {
+    /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through.
+    static let denseCount = 24
+
+    /// Scans words with chosen rows, which are live, until there are no more.
+    ///
+    /// - Parameter next: the next word and its chosen rows, one or more.
+    func scanChosen(_ next: () -> (word: Int, mask: UInt64)?) throws {
+        guard plan.codes != nil else {
+            while let (word, mask) = next() {
+                for query in queries { try compareInSteps(mask, word: word, query) }
+            }
+            return
+        }
+        let blockRowCount = nephrite_code_block_rows
+        try unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: blockRowCount) { rows in
+            try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: blockRowCount) { slots in
+                var gathered = unsafe GatheredRows(rows: rows.baseAddress!, slots: slots.baseAddress!)
+                var wordCount = 0
+                while let (word, mask) = next() {
+                    assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
+                    if wordCount % 16 == 0 { try look() }
+                    wordCount += 1
+                    if mask.nonzeroBitCount >= Self.denseCount {
+                        scan(mask, word: word)
+                    } else {
+                        unsafe gather(compareUncoded(mask, word: word), word: word, &gathered)
+                    }
+                }
+                unsafe bound(&gathered)
+            }
+        }
+    }
+
+    /// Looks at whether the search was cancelled, and at what other threads have found.
+    private func look() throws {
+        try Task.checkCancellation()
+        for query in queries { query.refreshThreshold() }
+    }
+
+    /// Puts the rows of a word, which have codes, to those that wait for a full block.
+    private func gather(_ mask: UInt64, word: Int, _ gathered: inout GatheredRows) {
+        guard mask != 0, let codes = plan.codes, !coded.isEmpty else { return }
+        let (chunk, first) = (word * 64).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        let stride = codes.codec.highStride
+        let start = unsafe codes.highRows(chunk: chunk) + first * stride
+        var rest = mask
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            rest &= rest - 1
+            unsafe (gathered.rows + gathered.count).initialize(to: start + index * stride)
+            unsafe (gathered.slots + gathered.count).initialize(to: UInt32(word * 64 + index))
+            unsafe gathered.count += 1
+            if unsafe gathered.count == nephrite_code_block_rows { unsafe bound(&gathered) }
+        }
+    }
+
+    /// Shows all queries the rows that wait.
+    private func bound(_ gathered: inout GatheredRows) {
+        let count = unsafe gathered.count
+        guard count > 0 else { return }
+        defer { unsafe gathered.count = 0 }
+        let mask = count == 64 ? UInt64.max : (1 << UInt64(count)) - 1
+        let slots = unsafe BlockSlots(gathered.slots)
+        let rows = unsafe gathered.rows
+        if coded.count == 1, let code = coded[0].code {
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 128) { bounds in
+                guard let lower = bounds.baseAddress else { return }
+                let upper = unsafe lower + 64
+                let survivors = unsafe nephrite_code_scan_rows(
+                    kernels, code.pointer, rows, count, coded[0].threshold, lower, upper)
+                unsafe coded[0].take(survivors: survivors, of: mask, lower: lower, upper: upper, slots: slots)
+            }
+            return
+        }
+        forEachGroup { group in
+            unsafe bound(group, of: mask, slots) { bounds in
+                unsafe nephrite_code_scan_rows_many(
+                    kernels, bounds.queries, group.count, rows, count, bounds.thresholds, bounds.survivors,
+                    bounds.lower, bounds.upper)
+            }
+        }
+    }
+}
+
+/// Rows of the high plane that wait for a full block.
+@unsafe private struct GatheredRows {
+    let rows: UnsafeMutablePointer<UnsafeRawPointer?>
+    let slots: UnsafeMutablePointer<UInt32>
+    var count = 0
+
+    init(rows: UnsafeMutablePointer<UnsafeRawPointer?>, slots: UnsafeMutablePointer<UInt32>) {
+        unsafe self.rows = rows
+        unsafe self.slots = slots
+    }
+}
