@@ -43,7 +43,7 @@ public struct StoreConfiguration: Sendable {
     /// Batches whose vectors take at least this many bytes go to the data file first and only by reference to the log.
     ///
     /// Above it a vector is written once; below it twice, but with one sync instead of two.
-    public var bulkByteThreshold = 1 << 18
+    public var bulkByteThreshold = 384 << 10
     /// Bytes of vectors from which on a database that is searched has codes made of them, unless its
     /// ``DatabaseOptions/quantization`` says never. Fewer are scanned quickly enough as they are.
     public var quantizationByteThreshold = 4 << 20
