@@ -43,6 +43,24 @@ import Testing
         Array(try Data(contentsOf: URL(fileURLWithPath: "\(store)/\(file)")))
     }
 
+    @Test("salvage copies what is whole and ends with 65 when something is lost")
+    func salvage() throws {
+        try makeStore()
+        let target = directory.path("rescued")
+        let whole = try nephrite("salvage", "--store", store, "--to", target)
+        #expect(whole.exitCode == 0, "\(whole.errors)")
+        #expect(whole.output.contains("points: 300 records copied"))
+        #expect(try nephrite("count", "--store", target, "points").output == "300\n")
+        #expect(try nephrite("salvage", "--store", store, "--to", target).exitCode == 64)
+        // The first vector of the first slot.
+        try flip(Self.dataFile, at: 65_536 + 5)
+        let other = directory.path("other")
+        let partial = try nephrite("salvage", "--store", store, "--to", other, "--json")
+        #expect(partial.exitCode == 65)
+        #expect(partial.output.contains("\"recovered\":299") && partial.output.contains("\"lostCount\":1"))
+        #expect(try nephrite("check", "--store", other).exitCode == 0)
+    }
+
     private func flip(_ file: String, at offset: Int) throws {
         let handle = try FileHandle(forUpdating: URL(fileURLWithPath: "\(store)/\(file)"))
         defer { try? handle.close() }

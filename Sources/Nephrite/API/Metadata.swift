@@ -229,8 +229,21 @@ extension Metadata: Codable {
     }
 
     /// Encodes an object of values.
+    ///
+    /// - Throws: `EncodingError.invalidValue` if two keys are the same text in different bytes (an accented letter as one
+    ///   character and as two): they are two fields here, and one to every coder that keeps keys as `String`.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(Dictionary(fields.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first }))
+        let all = fields
+        let object = Dictionary(all.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        guard object.count == all.count else {
+            throw EncodingError.invalidValue(
+                self,
+                EncodingError.Context(
+                    codingPath: encoder.codingPath,
+                    debugDescription: "Two keys of the metadata are canonically equal; a coder would keep one of them.")
+            )
+        }
+        try container.encode(object)
     }
 }

@@ -51,6 +51,9 @@ public struct StoreConfiguration: Sendable {
     public var addressSpaceReservation = 4 << 30
     /// Whether a root on a network file system is accepted, where locks and mappings may not keep their promises.
     public var allowsNetworkFileSystems = false
+    /// Told how far recovery is while a store opens that was not shut down cleanly; it runs on an I/O thread, which it should
+    /// not keep for long.
+    public var recoveryProgress: (@Sendable (RecoveryProgress) -> Void)?
     /// The system the store runs on; simulations replace it.
     public var environment = StoreEnvironment()
     /// About how many bytes a chunk of a new code file takes; tests make it small.
@@ -58,6 +61,24 @@ public struct StoreConfiguration: Sendable {
 
     /// The defaults.
     public init() {}
+}
+
+/// How far recovery is.
+public struct RecoveryProgress: Sendable, Hashable {
+    /// What is being done.
+    public enum Phase: Sendable, Hashable {
+        /// The log is read and checked.
+        case reading
+        /// Its commits are applied to the databases.
+        case replaying
+    }
+
+    /// What is being done; the phases follow one another.
+    public var phase: Phase
+    /// Bytes of the log that are dealt with in this phase.
+    public var byteCount: Int
+    /// Bytes of the log that there are to deal with in this phase; a commit over several databases counts for each.
+    public var totalByteCount: Int
 }
 
 /// What the engine takes from outside: files, time, randomness and threads.

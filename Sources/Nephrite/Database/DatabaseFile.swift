@@ -138,8 +138,21 @@ actor DatabaseFile {
             let stored = unsafe UnsafeRawBufferPointer(
                 start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
                 count: id.count)
-            return unsafe stored.elementsEqual(id)
+            if unsafe stored.elementsEqual(id) { return true }
+            // The bytes of a damaged record say nothing, not even that it is another; its keyed hash of 64 bits does.
+            return !isIntact(slot, entry)
         }
+    }
+
+    /// Whether the data file holds what an entry describes.
+    private func isIntact(_ slot: UInt32, _ entry: RecordEntry) -> Bool {
+        let vector = unsafe UnsafeRawBufferPointer(
+            start: mapping.vectors + Int(slot) * identity.stride, count: identity.vectorByteCount)
+        let payload = unsafe UnsafeRawBufferPointer(
+            start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
+            count: entry.payloadLength)
+        let checksum = unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
+        return identity.tag(contentChecksum: checksum, slot: slot) == entry.tag
     }
 
     /// Closes the file; the mapping lives on while snapshots hold it.

@@ -31,6 +31,8 @@ struct LogScan {
     let storeUUID: StorageUUID
     /// Whether damage ends the log instead of making it unreadable: for stores that are only read.
     var stopsAtDamage = false
+    /// Told how much of the log is read.
+    var progress: (@Sendable (RecoveryProgress) -> Void)?
 
     /// What the log holds.
     struct Outcome {
@@ -58,10 +60,11 @@ struct LogScan {
     func run(sequences: [UInt64]) throws(StoreError) -> Outcome {
         var outcome = Outcome()
         outcome.highestSequence = sequences.max() ?? 0
+        var meter = RecoveryMeter(.reading, total: progress == nil ? 0 : totalByteCount(sequences), progress)
         for sequence in sequences {
             let segment: LoadedSegment
             do throws(StoreError) {
-                segment = try load(sequence)
+                segment = try load(sequence, &meter)
                 outcome.damages += try damagedHeaderCopies(of: segment)
             } catch  where stopsAtDamage && error.code != .newerFormat {
                 // Whether what comes before it ends the log is seen from what comes after.
@@ -78,6 +81,7 @@ struct LogScan {
             }
             outcome.segments.append(segment)
         }
+        meter.finish()
         for index in outcome.segments.indices {
             do throws(StoreError) {
                 try scan(index, in: &outcome)
@@ -95,7 +99,15 @@ struct LogScan {
 
     private func path(_ sequence: UInt64) -> String { SegmentWriter.path(sequence).description }
 
-    private func load(_ sequence: UInt64) throws(StoreError) -> LoadedSegment {
+    private func totalByteCount(_ sequences: [UInt64]) -> Int {
+        sequences.reduce(0) { total, sequence in
+            guard let file = try? fileSystem.open(SegmentWriter.path(sequence), .read) else { return total }
+            defer { try? file.close() }
+            return total + ((try? file.size()).map { Int(clamping: $0) } ?? 0)
+        }
+    }
+
+    private func load(_ sequence: UInt64, _ meter: inout RecoveryMeter) throws(StoreError) -> LoadedSegment {
         do {
             let file = try fileSystem.open(SegmentWriter.path(sequence), .read)
             let size = Int(try file.size())
@@ -117,7 +129,7 @@ struct LogScan {
                 throw StoreError.corruption("The log segment belongs to another store or place.", path: path(sequence))
             }
             let byteCount = min(size, Int(clamping: header.byteCount))
-            try prefault(file, byteCount: byteCount)
+            try prefault(file, byteCount: byteCount, &meter)
             let granularity = StorageGranularity.byteCount
             let mapped = (byteCount + granularity - 1) / granularity * granularity
             let space = try fileSystem.reserveAddressSpace(byteCount: mapped)
@@ -146,7 +158,9 @@ struct LogScan {
         }
     }
 
-    private func prefault(_ file: any StorageFile, byteCount: Int) throws(FileSystemError) {
+    private func prefault(
+        _ file: any StorageFile, byteCount: Int, _ meter: inout RecoveryMeter
+    ) throws(FileSystemError) {
         guard byteCount > 0 else { return }
         let scratch = AlignedBuffer(byteCount: min(1 << 20, byteCount), alignment: 4_096)
         var offset = 0
@@ -156,6 +170,7 @@ struct LogScan {
                 into: UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<part]), at: UInt64(offset))
             if read == 0 { break }
             offset += read
+            meter.advance(read)
         }
     }
 

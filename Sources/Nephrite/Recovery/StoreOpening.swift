@@ -100,7 +100,9 @@ struct StoreOpening {
         if !isClean {
             try tolerating(&report) { () throws(StoreError) in try checkLogIsThere(sequences, catalogue) }
         }
-        let scan = LogScan(fileSystem: fileSystem, storeUUID: catalogue.storeUUID, stopsAtDamage: isReadOnly)
+        let scan = LogScan(
+            fileSystem: fileSystem, storeUUID: catalogue.storeUUID, stopsAtDamage: isReadOnly,
+            progress: configuration.recoveryProgress)
         var log = LogScan.Outcome()
         log.highestSequence = sequences.last ?? 0
         var recovered: [DatabaseRecovery] = []

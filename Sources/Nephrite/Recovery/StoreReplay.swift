@@ -86,6 +86,11 @@ struct StoreReplay {
         }
         var recovered: [DatabaseRecovery] = []
         var replayed = 0
+        let total = catalogue.entries.reduce(0) { total, entry in
+            (commits[entry.number] ?? []).reduce(total) { $0 + $1.range.count }
+        }
+        var meter = RecoveryMeter(.replaying, total: total, opening.configuration.recoveryProgress)
+        defer { meter.finish() }
         for entry in catalogue.entries {
             guard let own = commits[entry.number] else { continue }
             let last = own.last?.lsn ?? 0
@@ -119,7 +124,7 @@ struct StoreReplay {
             }
             guard last > old || loaded.otherGenerationIsLost else { continue }
             do throws(StoreError) {
-                replayed += try replay(own, on: loaded, through: max(old, last))
+                replayed += try replay(own, on: loaded, through: max(old, last), &meter)
                 recovered.append(
                     DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last)))
             } catch {
@@ -133,10 +138,13 @@ struct StoreReplay {
 
     /// Replays one database's commits and checkpoints it; how many there were.
     private func replay(
-        _ commits: [CommitLocation], on loaded: LoadedDatabase, through lsn: UInt64
+        _ commits: [CommitLocation], on loaded: LoadedDatabase, through lsn: UInt64, _ meter: inout RecoveryMeter
     ) throws(StoreError) -> Int {
         var replay = DatabaseReplay(loaded)
-        for commit in commits { try replay.replay(commit, in: log.segments[commit.segment]) }
+        for commit in commits {
+            try replay.replay(commit, in: log.segments[commit.segment])
+            meter.advance(commit.range.count)
+        }
         // A log that begins later (the store was closed cleanly in between) is complete for this database if the
         // fingerprint that its last commit recorded is reached, which `finish` checks.
         if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > loaded.checkpointLSN + 1, !replay.isProvenComplete {

@@ -16,6 +16,8 @@ actor StoreRegistry {
     private var openNumbers: Set<UInt32> = []
     private var isChangingCatalogue = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Names of dropped databases whose directory could not be moved away yet.
+    private var leftBehind: [String: UInt32] = [:]
     private(set) var isClosing = false
 
     init(context: StoreContext, catalogue: Catalogue, failures: [(UInt32, StoreError)]) {
@@ -210,6 +212,7 @@ actor StoreRegistry {
                 .databaseExists, "There is a database of that name.", database: name,
                 remedy: "Open it with database(_:), or choose another name.")
         }
+        try await moveLeftBehind(name)
         let environment = context.configuration.environment
         let entry = CatalogueEntry(
             number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
@@ -286,8 +289,9 @@ actor StoreRegistry {
         context.log.retention.forget(database: cell.number)
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let number = cell.number
-        // The drop is in the log; what fails here is finished when the store is opened next.
-        _ = await context.io.run { try? directory.moveToTrash(name: name, number: number) }
+        // The drop is in the log; what fails here is finished when the name is used again or the store opened next.
+        let isMoved = await context.io.run { (try? directory.moveToTrash(name: name, number: number)) != nil }
+        if !isMoved { leftBehind[name] = number }
         await writeCatalogue()
         _ = await context.io.run { try? directory.emptyTrash(number: number) }
     }
@@ -317,6 +321,21 @@ actor StoreRegistry {
         guard let file = cell.pin() else { return }
         await context.io.run { file.codes.apply(quantization) }
         cell.unpin()
+    }
+
+    /// Moves the directory of a dropped database out of the way of a new one of its name.
+    private func moveLeftBehind(_ name: String) async throws {
+        guard let number = leftBehind[name] else { return }
+        let directory = DatabaseDirectory(fileSystem: context.fileSystem)
+        try await context.io.throwing { () throws(StoreError) in
+            do throws(FileSystemError) {
+                try directory.moveToTrash(name: name, number: number)
+                try directory.emptyTrash(number: number)
+            } catch {
+                throw StoreError(error, database: name)
+            }
+        }
+        leftBehind[name] = nil
     }
 
     private static func validate(_ name: String, _ options: DatabaseOptions) throws(StoreError) {

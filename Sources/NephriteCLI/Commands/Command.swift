@@ -58,6 +58,17 @@ struct CommandContext: Sendable {
         let path = isCreating ? arguments["store"] ?? "" : try existingStore()
         var configuration = StoreConfiguration()
         if arguments.has("read-only") { configuration.access = .readOnly }
+        let console = console
+        if console.showsProgress {
+            configuration.recoveryProgress = { progress in
+                let done = Double(progress.byteCount) / Double(max(1, progress.totalByteCount))
+                let what = progress.phase == .reading ? "Recovering: reading" : "Recovering: replaying"
+                console.progress(
+                    "\(what) the log, \(HumanText.fixed(100 * done, decimals: 0)) % of "
+                        + "\(HumanText.grouped(progress.totalByteCount >> 20)) MiB")
+                if progress.phase == .replaying, progress.byteCount == progress.totalByteCount { console.endProgress() }
+            }
+        }
         return try await withVectorStore(at: path, configuration: configuration) { store in
             if configuration.access == .readOnly { warn(store.recoveryReport) }
             return try await body(store)

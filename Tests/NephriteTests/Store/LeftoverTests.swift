@@ -1,0 +1,124 @@
+import Foundation
+import Nephrite
+import StorageIO
+import StorageSimulation
+import Testing
+
+/// Small things that were once wrong at the edges of a store: names, ids, copies, progress.
+@Suite(.timeLimit(.minutes(20)))
+struct LeftoverTests {
+    private func configuration(_ disk: any FileSystem) -> StoreConfiguration {
+        var configuration = StoreConfiguration()
+        configuration.environment.fileSystem = { _ in disk }
+        configuration.addressSpaceReservation = 1 << 20
+        configuration.logSegmentByteCount = 64 << 10
+        return configuration
+    }
+
+    @Test("A name is free again although the dropped database could not be moved away")
+    func blockedName() async throws {
+        // The failed rename left the directory in place, and creating the name anew was refused until the store was
+        // opened again.
+        let directory = TestStore()
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        try await directory.open { store async throws in
+            try await store.createDatabase("a", options: .init(dimension: 3)).upsert(testRecord("old", 1))
+            hooked.fail([.rename], with: EIO, under: "a")
+            try await store.dropDatabase("a")
+            await expectError(.inputOutput) { _ = try await store.createDatabase("a", options: .init(dimension: 3)) }
+            hooked.set(nil)
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.upsert(testRecord("new", 2))
+        }
+        try await directory.open { store async throws in
+            #expect(try await store.database("a").allIDs() == ["new"])
+            try await store.expectSound()
+        }
+    }
+
+    @Test("An upsert of a record whose stored id is damaged replaces it, a delete removes it")
+    func damagedID() async throws {
+        // The damaged bytes did not compare equal, and the id was there twice.
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert(["needle-one", "needle-two", "other"].map { testRecord($0, 1) })
+        }
+        let path = StoragePath("a", "vectors.jvdb")
+        let bytes = try #require(disk.contents(of: path))
+        for id in ["needle-one", "needle-two"] {
+            let pattern = Array(id.utf8)
+            let start = try #require(
+                (16_384..<bytes.count - 10).first { Array(bytes[$0..<$0 + 10]) == pattern })
+            disk.flipBit(path, bit: 8 * start + 1)
+        }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            let database = try await store.database("a")
+            #expect(try await !store.check().isSound)
+            await expectError(.corruption) { _ = try await database.record(for: "needle-one") }
+            try await database.upsert(testRecord("needle-one", 2))
+            #expect(try await database.delete("needle-two"))
+            #expect(try await database.allIDs().sorted() == ["needle-one", "other"])
+            #expect(try await database.record(for: "needle-one")?.content == testRecord("needle-one", 2))
+            try await store.expectSound()
+        }
+    }
+
+    @Test("A catalogue that lost its end is reported and made whole, or refused; never opened in silence")
+    func shortCatalogue() async throws {
+        let disk = SimulatedFileSystem()
+        _ = try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            try await store.createDatabase("a", options: .init(dimension: 3))
+        }
+        let whole = try #require(disk.contents(of: StoragePath("CATALOG")))
+        for size in stride(from: 0, to: whole.count, by: 256) {
+            let image = disk.crashImage(.keepAll)
+            image.truncate(StoragePath("CATALOG"), to: size)
+            do {
+                try await withVectorStore(at: "simulated", configuration: configuration(image)) { store async throws in
+                    let report = try await store.check()
+                    #expect(report.damages.contains { $0.path == "CATALOG" }, "\(size) bytes")
+                }
+                #expect(image.contents(of: StoragePath("CATALOG"))?.count == whole.count)
+            } catch let error as StoreError {
+                #expect([.corruption, .notAStore].contains(error.code) && size < whole.count / 2, "\(size): \(error)")
+            }
+        }
+    }
+
+    @Test("Metadata whose keys are one text in two spellings is not merged when it is encoded")
+    func canonicallyEqualKeys() throws {
+        let two = try Metadata([("caf\u{e9}", 1), ("cafe\u{301}", 2)])
+        #expect(throws: EncodingError.self) { try JSONEncoder().encode(two) }
+        let one = try Metadata([("caf\u{e9}", 1), ("tea", 2)])
+        #expect(try JSONDecoder().decode(Metadata.self, from: JSONEncoder().encode(one)) == one)
+    }
+
+    @Test("Recovery tells how far it is: read, then replayed, each to its end; a clean store has nothing to tell")
+    func progress() async throws {
+        let disk = SimulatedFileSystem()
+        let seen = Box<[RecoveryProgress]>([])
+        var configuration = configuration(disk)
+        configuration.logSegmentByteCount = 1 << 20
+        configuration.recoveryProgress = { progress in seen.update { $0.append(progress) } }
+        let killed = try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
+            let database = try await store.createDatabase("a", options: .init(dimension: 1_024))
+            for batch in 0..<60 {
+                try await database.upsert((0..<50).map { testRecord("r\(batch)-\($0)", batch, 1_024) })
+            }
+            return disk.processKillImage()
+        }
+        #expect(seen.value.isEmpty)
+        configuration.environment.fileSystem = { _ in killed }
+        try await withVectorStore(at: "simulated", configuration: configuration) { _ in }
+        let told = seen.value
+        for phase in [RecoveryProgress.Phase.reading, .replaying] {
+            let own = told.filter { $0.phase == phase }
+            #expect(own.count > 2 && own.first?.byteCount == 0)
+            #expect(own.last.map { $0.byteCount == $0.totalByteCount && $0.byteCount > 12 << 20 } == true)
+            #expect(zip(own, own.dropFirst()).allSatisfy { $0.byteCount <= $1.byteCount })
+        }
+        #expect(told.last?.phase == .replaying)
+    }
+}
