@@ -156,10 +156,7 @@ static uint64_t bounds(
     return survivors & mask;
 }
 
-// Four rows abreast are no stream that a hardware prefetcher follows, so their successors are asked for by name, so many
-// bytes ahead. Any address may be.
-enum { prefetch_distance = 4096 };
-// Scattered rows are asked for so many rows ahead.
+// Scattered rows are no stream that a hardware prefetcher follows: they are asked for by name, so many rows ahead.
 enum { scattered_distance = 12 };
 
 static inline void prefetch(const uint8_t *start, size_t bytes) {
@@ -180,8 +177,6 @@ static uint64_t scan(
             for (size_t r = i + scattered_distance; r < i + scattered_distance + 4 && r < block->count; r += 1) {
                 prefetch(block->rows[r], block->row_bytes);
             }
-        } else {
-            prefetch(block->rows[i] + prefetch_distance, 4 * block->row_bytes);
         }
         set->fine4(query, block->rows + i, found);
         for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {

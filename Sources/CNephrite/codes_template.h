@@ -258,6 +258,8 @@ CODE_TARGET static void encode(
     memcpy(low + nibble_bytes, &code_factors, sizeof code_factors);
 }
 
+#ifndef CODE_REFINED
+#define CODE_REFINED refined
 CODE_TARGET static int32_t refined(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low) {
     const int16_t *weights = query->fine;
     size_t left = nephrite_code_nibble_bytes(query->dimension);
@@ -279,6 +281,7 @@ CODE_TARGET static int32_t refined(const nephrite_code_query *query, const uint8
     }
     return sum;
 }
+#endif
 
 #ifndef CODE_KEPT
 #define CODE_KEPT kept16
@@ -335,6 +338,6 @@ const struct nephrite_code_set CODE_SET = {
     .encode = encode,
     .fine4 = fine4,
     .coarse4x4 = coarse4x4,
-    .refined = refined,
+    .refined = CODE_REFINED,
     .bounds16 = bounds16,
 };

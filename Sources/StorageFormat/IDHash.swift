@@ -42,6 +42,9 @@ package enum IDHash {
             shift += 8
         }
         state.absorb(last)
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.compareHashes) { return state.finish() & 7 }
+        #endif
         return state.finish()
     }
 }

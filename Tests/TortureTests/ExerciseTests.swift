@@ -107,7 +107,10 @@ import Testing
         let seed = try #require(
             (UInt64(1)...50).first { seed in
                 var history = ExerciseSteps(seed: seed, writer: 0)
-                guard case .change = history.next(ExerciseState()) else { return false }
+                let step = history.next(ExerciseState())
+                var after = ExerciseState()
+                after.apply(step)
+                guard case .change = step, after != ExerciseState() else { return false }
                 return true
             })
         let made = withNext(ExerciseState(), seed: seed, writer: 0, after: 0)

@@ -22,7 +22,11 @@ extension VectorStore {
         defer { threads.shutDown() }
         do {
             let disk = configuration.environment.fileSystem(path)
-            let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
+            #if NEPHRITE_MUTANTS
+                let fileSystem: any FileSystem = MutantFileSystem(disk)
+            #else
+                let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
+            #endif
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
             let io = IOContext(executor: threads.io)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
@@ -126,9 +130,15 @@ extension VectorStore {
         } else {
             do {
                 try await store.context.log.queue.synchronize()
+                #if NEPHRITE_MUTANTS
+                    if Mutant.isActive(.cleanWithoutCheckpoint) { throw CancellationError() }
+                #endif
                 try await store.checkpointer.checkpointAll()
             } catch {
                 failure = error
+                #if NEPHRITE_MUTANTS
+                    if Mutant.isActive(.cleanWithoutCheckpoint) { failure = nil }
+                #endif
             }
         }
         store.context.log.queue.finish()

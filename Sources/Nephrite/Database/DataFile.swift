@@ -8,13 +8,29 @@ final class DataFile: Sendable {
     let file: any StorageFile
     let fileSystem: any FileSystem
     private let stride: Int
-    /// The first sync that failed.
+    /// The sync that failed, if one has.
     private let failedSync = Mutex<FileSystemError?>(nil)
 
     init(file: any StorageFile, fileSystem: any FileSystem, stride: Int) {
         self.file = file
         self.fileSystem = fileSystem
         self.stride = stride
+    }
+
+    /// Makes everything that was written durable.
+    ///
+    /// After a sync that failed every other one fails, too. The kernel tells one caller of the pages it has lost; if a bulk
+    /// write is told, a checkpoint that syncs next would hear of success and vouch for them (O8).
+    func synchronizeData() throws(FileSystemError) {
+        try failedSync.withLock { (failure) throws(FileSystemError) in
+            if let failure { throw failure }
+            do throws(FileSystemError) {
+                try file.synchronizeData()
+            } catch {
+                failure = error
+                throw error
+            }
+        }
     }
 
     /// Writes the vectors and payloads of a small commit, from its log buffer, to the slots it was given.
@@ -48,33 +64,13 @@ final class DataFile: Sendable {
         }
         var payloads = AreaWriter(file: file, area: layout.payload)
         for operation in batch.operations {
+            let bytes = unsafe bulk.paddedPayload(operation)
             try unsafe payloads.add(
-                batch.payload(operation),
-                at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
-                paddedByteCount: operation.payloadUnitCount * FormatLimits.payloadUnitByteCount)
+                bytes, at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
+                paddedByteCount: bytes.count)
         }
         try payloads.flush()
-        try synchronize()
-    }
-
-    /// Makes everything that was written durable, unless a sync has ever failed.
-    ///
-    /// The kernel reports a failure to one caller only, and marks clean what *any* caller wrote: of two syncs at once the
-    /// other one would succeed, and a bulk write or checkpoint vouch for what the disk has lost, before the first caller
-    /// has come to fence the store (O8). So syncs go one after the other, and none after one that failed.
-    func synchronize() throws(FileSystemError) {
-        let file = file
-        let failure = failedSync.withLock { failed -> FileSystemError? in
-            if failed == nil {
-                do throws(FileSystemError) {
-                    try file.synchronizeData()
-                } catch {
-                    failed = error
-                }
-            }
-            return failed
-        }
-        if let failure { throw failure }
+        try synchronizeData()
     }
 
     /// Allocates the space of new extents, and maps it.

@@ -105,6 +105,11 @@ extension DatabaseFile {
         case .success(let mapping): newMapping = mapping
         case .failure(let error): throw StoreError(error, database: identity.name)
         }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.growWithoutLog) {
+                return adopt(LayoutChange(file: self, extents: extents, mapping: newMapping))
+            }
+        #endif
         let record = LogBuffer(capacity: 64 + extents.count * Extent.byteCount + 160)
         record.appendRecord(.resize, database: identity.number, body: ResizeBody(extents: extents).encode())
         // The log task has this actor adopt the extents in log order: a checkpoint that covers a commit behind the

@@ -181,6 +181,10 @@ extension DatabaseFile {
     }
 
     private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {
+        #if NEPHRITE_MUTANTS
+            if case .version = operation.condition, Mutant.isActive(.ignoreExpectedVersion) { return nil }
+            if case .unchanged = operation.condition, Mutant.isActive(.ignoreConflict) { return nil }
+        #endif
         switch operation.condition {
         case .none:
             return operation.kind == .delete && current == nil ? notFound(batch.idText(operation)) : nil

@@ -26,7 +26,12 @@ struct CheckpointPlan: Sendable {
 
     var records: RecordTable { index.records }
     var directory: IDDirectory { index.directory }
-    var region: Int { Int(generation % 2) }
+    var region: Int {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.writeActiveRegion) { return Int((generation + 1) % 2) }
+        #endif
+        return Int(generation % 2)
+    }
 }
 
 /// Why a checkpoint was not made.
@@ -52,7 +57,10 @@ struct CheckpointWriter {
         }
         do {
             try writeHeader(header)
-            try plan.dataFile.synchronize()
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.skipHeaderSync) { return header.checksum }
+            #endif
+            try plan.dataFile.synchronizeData()
         } catch {
             throw CheckpointFailure(cause: error, isFatal: true)
         }
@@ -61,7 +69,7 @@ struct CheckpointWriter {
 
     /// Writes and syncs the pages of the inactive region; the header that will make it the active one.
     private func writeIndex() throws(FileSystemError) -> FileHeader {
-        try plan.dataFile.synchronize()
+        try plan.dataFile.synchronizeData()
         let directoryIsValid = plan.directory.isSettled
         try writePages(
             plan.records.pages, to: plan.layout.recordTable[plan.region], newerThan: plan.recordsCurrentThrough)
@@ -71,8 +79,12 @@ struct CheckpointWriter {
                 newerThan: plan.directoryCurrentThrough)
         }
         let tableChecksum = try writePageTable(includingDirectory: directoryIsValid)
-        try plan.dataFile.synchronize()
-        return header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        let header = header(pageTableChecksum: tableChecksum, directoryIsValid: directoryIsValid)
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipIndexSync) { return header }
+        #endif
+        try plan.dataFile.synchronizeData()
+        return header
     }
 
     private func writePages(
@@ -82,6 +94,9 @@ struct CheckpointWriter {
         for index in 0..<pages.pageCount {
             let page = pages.page(index)
             guard page.epoch > epoch else { continue }
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.dropDirtyPage), epoch > 0 { continue }
+            #endif
             try unsafe writer.add(
                 UnsafeRawBufferPointer(start: page.bytes, count: IndexPage.byteCount),
                 at: UInt64(index) * UInt64(IndexPage.byteCount), paddedByteCount: IndexPage.byteCount)

@@ -3,6 +3,10 @@
 import StorageIO
 import Synchronization
 
+#if NEPHRITE_MUTANTS
+    import StorageFormat
+#endif
+
 struct Checkpointer: Sendable {
     let context: StoreContext
     let registry: StoreRegistry
@@ -59,6 +63,9 @@ struct Checkpointer: Sendable {
     private static func deleteSegments(of log: WriteAheadLog) {
         var segments = log.retention.takeDeletable()[...]
         guard !segments.isEmpty else { return }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.deleteNewestFirst) { segments = Array(segments.reversed())[...] }
+        #endif
         do throws(FileSystemError) {
             while let segment = segments.first {
                 do throws(FileSystemError) {

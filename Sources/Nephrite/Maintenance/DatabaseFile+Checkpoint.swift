@@ -47,12 +47,20 @@ extension DatabaseFile {
         }
     }
 
+    /// Everything of the database up to it is applied.
+    private var lsnToCheckpoint: UInt64 {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.claimUnappliedCommits) { return max(lastCommitLSN, context.log.syncedLSN) }
+        #endif
+        return max(lastCommitLSN, lastLayoutLSN)
+    }
+
     private func makePlan() -> CheckpointPlan {
         let next = generation + 1
         let region = Int(next % 2)
         let plan = CheckpointPlan(
             identity: identity, dataFile: dataFile, layout: layout, index: index,
-            lsn: max(lastCommitLSN, lastLayoutLSN), lastCommitLSN: lastCommitLSN,
+            lsn: lsnToCheckpoint, lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
             directoryCurrentThrough: directoryRegions[region], epoch: epoch, logSequence: 0)

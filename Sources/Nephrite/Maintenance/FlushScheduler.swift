@@ -2,6 +2,10 @@
 /// the shortest interval that any database was promised.
 import StorageIO
 
+#if NEPHRITE_MUTANTS
+    import StorageFormat
+#endif
+
 struct FlushScheduler: Sendable {
     let context: StoreContext
 
@@ -13,6 +17,9 @@ struct FlushScheduler: Sendable {
             guard (try? await context.configuration.environment.clock.sleep(nanoseconds: interval)) != nil else {
                 return
             }
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.neverFlush) { continue }
+            #endif
             // A failed sync has fenced the store; whoever writes next is told.
             try? await context.log.queue.synchronize()
         }

@@ -85,6 +85,9 @@ struct DatabaseReplay {
             let id = unsafe UnsafeRawBufferPointer(rebasing: body[store.id])
             unsafe place(store.reference, id: id, lsn: header.lsn, source: .log(body.baseAddress!))
         case .delete:
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.forgetDeletes) { return }
+            #endif
             let delete = try unsafe DeleteBody.decode(body)
             let id = unsafe UnsafeRawBufferPointer(rebasing: body[delete.id])
             if let slot = unsafe find(id, hash: delete.reference.idHash) {
@@ -218,6 +221,9 @@ struct DatabaseReplay {
     /// Writes what the log holds to its slots, and what the bulk path wrote once more: the page cache may hold what a
     /// failed sync kept from the disk.
     private mutating func placeSurvivors() throws {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipPlacement) { return }
+        #endif
         let file = state.dataFile.file
         var vectors = AreaWriter(file: file, area: state.layout.vectors)
         var payloads = AreaWriter(file: file, area: state.layout.payload)

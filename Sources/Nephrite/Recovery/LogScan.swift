@@ -214,6 +214,14 @@ struct LogScan {
             chain = header.checksum
             position = next
         }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.acceptIncompleteCommit), let start = groupStart, groupLSN > segment.lastLSN {
+                outcome.commits.append(CommitLocation(segment: index, range: start..<position, lsn: groupLSN))
+                segment.lastLSN = groupLSN
+                segment.acceptedEnd = position
+                segment.lastChecksum = chain
+            }
+        #endif
         outcome.segments[index] = segment
         try classifyEnd(of: segment, at: position, isLast: index == outcome.segments.count - 1, outcome)
         if index == outcome.segments.count - 1 {
@@ -225,6 +233,9 @@ struct LogScan {
     private func classifyEnd(
         of segment: LoadedSegment, at position: Int, isLast: Bool, _ outcome: Outcome
     ) throws(StoreError) {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipEndJudgement) { return }
+        #endif
         let bytes = unsafe segment.bytes
         func corrupt(_ why: String) -> StoreError {
             .corruption(

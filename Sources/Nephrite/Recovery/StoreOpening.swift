@@ -257,6 +257,14 @@ struct StoreOpening {
     ) throws(FileSystemError) -> SegmentWriter {
         let sequence = max(log.highestSequence + 1, catalogue.nextSegmentSequence)
         let last = log.segments.last
+        #if NEPHRITE_MUTANTS
+            if let last, Mutant.isActive(.appendAfterTornTail) {
+                let file = try fileSystem.open(SegmentWriter.path(last.header.sequence), .readWrite)
+                return SegmentWriter(
+                    header: last.header, file: file, position: UInt64(last.acceptedEnd + log.tornByteCount),
+                    previousChecksum: last.lastChecksum, lastLSN: last.lastLSN)
+            }
+        #endif
         // A store that is read writes nothing to its log, and nobody reads that again.
         let tail = LogTail(log: isReadOnly ? LogScan.Outcome() : log)
         let needed = SegmentHeader.recordsOffset + tail.byteCount + (1 << 16)
@@ -317,6 +325,9 @@ struct StoreOpening {
     private func removeObsolete(_ log: LogScan.Outcome, catalogue: Catalogue) throws(FileSystemError) {
         var gone = log.obsolete
         if let last = log.segments.last { gone.append(last.header.sequence) }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
+        #endif
         for segment in log.segments { try? segment.file.close() }
         for sequence in gone.sorted() {
             do {

@@ -155,7 +155,11 @@ actor StoreRegistry {
         }
         guard let file = cell.pin() else { return false }
         do {
-            try await file.checkpoint()
+            #if NEPHRITE_MUTANTS
+                if !Mutant.isActive(.evictDirty) { try await file.checkpoint() }
+            #else
+                try await file.checkpoint()
+            #endif
             await file.stampCodes()
         } catch {
             cell.unpin()
@@ -164,7 +168,7 @@ actor StoreRegistry {
         cell.unpin()
         // Someone may have begun to use it while it was checkpointed.
         guard let taken = cell.takeFileIfIdle() else { return false }
-        if await taken.isDirty {
+        if await mustStay(taken) {
             cell.open(taken, snapshot: await taken.makeSnapshot())
             return false
         }
@@ -172,6 +176,14 @@ actor StoreRegistry {
         try? await taken.close()
         context.metrics.evictions.add(1)
         return true
+    }
+
+    /// Whether closing a file would lose what is not in it yet.
+    private func mustStay(_ file: DatabaseFile) async -> Bool {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.evictDirty) { return false }
+        #endif
+        return await file.isDirty
     }
 
     // MARK: Creating and dropping
@@ -251,6 +263,12 @@ actor StoreRegistry {
         // Writes under way finish; readers keep what they have mapped.
         cell.refusePins(.dropped)
         await cell.waitUntilUnpinned()
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.dropBeforeLog) {
+                let (directory, number) = (DatabaseDirectory(fileSystem: context.fileSystem), cell.number)
+                _ = await context.io.run { try? directory.moveToTrash(name: name, number: number) }
+            }
+        #endif
         let record = LogBuffer(capacity: 256)
         record.appendRecord(.deleteDatabase, database: 0, body: DeleteDatabaseBody(number: cell.number).encode())
         do {

@@ -3,6 +3,10 @@
 /// checkpoints note their progress, the checkpointer deletes.
 import Synchronization
 
+#if NEPHRITE_MUTANTS
+    import StorageFormat
+#endif
+
 final class LogRetention: Sendable {
     /// A segment that is no longer written to.
     struct SealedSegment: Sendable, Hashable {
@@ -72,6 +76,9 @@ final class LogRetention: Sendable {
             var progress = state.databases[database, default: Progress()]
             progress.previousCheckpointLSN = progress.checkpointLSN
             progress.checkpointLSN = lsn
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.ignorePreviousCheckpoint) { progress.previousCheckpointLSN = lsn }
+            #endif
             state.databases[database] = progress
         }
     }
@@ -80,7 +87,10 @@ final class LogRetention: Sendable {
 
     /// The oldest LSN that any database needs, `UInt64.max` if none needs any.
     var oldestNeededLSN: UInt64 {
-        state.withLock { state in state.databases.values.compactMap(\.neededLSN).min() ?? .max }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.deleteNeededSegments) { return .max }
+        #endif
+        return state.withLock { state in state.databases.values.compactMap(\.neededLSN).min() ?? .max }
     }
 
     /// The segments that no database needs, which the caller deletes, oldest first.

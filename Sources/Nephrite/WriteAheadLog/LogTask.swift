@@ -96,7 +96,7 @@ struct LogTask {
     private mutating func commit(_ commits: [StagedCommit], byteCount: Int) async -> Failure? {
         do {
             if let failure = try write(commits, byteCount: byteCount) { return failure }
-            let isDurable = commits.contains(where: \.isDurable)
+            let isDurable = mustSync(commits)
             // The disk works on the log while vectors go to their slots, which nothing reaches before the commit is
             // applied.
             if isDurable, byteCount >= Self.writebackByteCount {
@@ -123,10 +123,20 @@ struct LogTask {
         } catch {
             return .fatal(commits, .wrapping(error))
         }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.publishBeforeSync) { try? segment.file.synchronizeData() }
+        #endif
         for commit in commits { commit.finish(.success(commit.lsn)) }
         noteRelaxed(commits)
         log.noteWritten(byteCount: byteCount)
         return nil
+    }
+
+    private func mustSync(_ commits: [StagedCommit]) -> Bool {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.publishBeforeSync) { return false }
+        #endif
+        return commits.contains(where: \.isDurable)
     }
 
     /// Seals and writes a group; on a full disk it takes the group back.
@@ -193,8 +203,15 @@ struct LogTask {
 
     private mutating func seal(_ buffer: LogBuffer, at offset: Int, lsn: UInt64, hash: inout UInt64) {
         let record = unsafe buffer.mutableBytes(offset..<offset + buffer.recordLength(at: offset))
-        unsafe segment.seal(record, lsn: lsn, syncedUpTo: log.syncedLSN)
+        unsafe segment.seal(record, lsn: lsn, syncedUpTo: syncedUpTo(lsn))
         hash = unsafe CommitBody.hash(UnsafeRawBufferPointer(record), continuing: hash)
+    }
+
+    private func syncedUpTo(_ lsn: UInt64) -> UInt64 {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.claimUnsynced) { return lsn }
+        #endif
+        return log.syncedLSN
     }
 
     /// Has each database apply its part of the group, then makes all of it visible at once.
@@ -213,6 +230,12 @@ struct LogTask {
         }
         var snapshots: [(DatabaseFile, DatabaseSnapshot)] = []
         for file in order {
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.applyOutOfOrder) { parts[ObjectIdentifier(file)]!.reverse() }
+                if Mutant.isActive(.publishHalf), let (other, snapshot) = snapshots.last {
+                    other.cell.publish(snapshot)
+                }
+            #endif
             let own = parts[ObjectIdentifier(file)]!
             let state = own[0].part.logState
             snapshots.append(
@@ -244,6 +267,9 @@ struct LogTask {
 
     /// Syncs the full segment, notes behind the last commit included: the next segment's header vouches for all of it.
     private func seal() throws(FileSystemError) {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipSealSync) { return }
+        #endif
         try segment.file.synchronizeData()
         if log.syncedLSN < segment.lastLSN { log.noteSynced(segment.lastLSN) }
     }

@@ -99,4 +99,11 @@ struct BulkContent: Sendable {
     let payload: LogBuffer
     /// The rows' floats, back to back.
     let vectors: [Float]
+
+    /// Id and metadata of an operation with the zeros behind them; those of the next operation follow.
+    func paddedPayload(_ operation: BatchOperation) -> UnsafeRawBufferPointer {
+        let length = operation.payloadUnitCount * FormatLimits.payloadUnitByteCount
+        return unsafe UnsafeRawBufferPointer(
+            rebasing: payload.bytes[operation.idOffset..<operation.idOffset + length])
+    }
 }

@@ -10,7 +10,8 @@ enum SearchCommand: Command {
         discussion: """
             With --json each query is {"query":i,"ids":[…],"scores":[…],"nanoseconds":n} on a line, nearest first;
             nanoseconds is the time inside the engine. Scores are similarities (cosine, dot: larger is nearer) or
-            distances (euclidean: smaller is nearer). All queries see the same commit.
+            distances (euclidean: smaller is nearer). All queries see the same commit. An exact answer is that of comparing
+            every vector in 32-bit floating point; --explain adds "explanation":{"plan":…,"threads":n,"stages":[…]}.
             """,
         positionals: [PositionalSpecification("NAME", "The database.")],
         options: [
@@ -21,6 +22,9 @@ enum SearchCommand: Command {
             .value("format", "FORMAT", "The format of the file, when its name does not tell."),
             .where,
             .value("k", "K", "How many records to find; 10 unless given."),
+            .value("mode", "MODE", "exact (unless given), approximate[:RECALL], 0.99 unless given, or candidates:N."),
+            .value("threads", "N", "At most so many threads search."),
+            .flag("explain", "Say how each answer was come by: stages, records, bytes, times."),
             .readOnly,
             .json,
         ],
@@ -39,7 +43,9 @@ enum SearchCommand: Command {
 
     static func run(_ context: CommandContext) async throws {
         let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
-        let options = SearchOptions(filter: try context.filter())
+        let options = SearchOptions(
+            mode: try mode(context.arguments["mode"]), filter: try context.filter(),
+            maximumThreads: try context.arguments.integer("threads", in: 1...1_024))
         let name = context.positional(0)
         if let id = context.arguments["like"] {
             try await context.withDatabase { database in
@@ -59,6 +65,20 @@ enum SearchCommand: Command {
                 try await answerAll(queries, k, options, database.snapshot(), context)
             }
         }
+    }
+
+    /// The mode that `--mode` names.
+    static func mode(_ text: String?) throws(CommandError) -> SearchMode {
+        guard let text, text != "exact" else { return .exact }
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts[0] == "approximate" {
+            if parts.count == 1 { return .approximate(recall: 0.99) }
+            if let recall = Double(parts[1]), (0.5...0.9999).contains(recall) { return .approximate(recall: recall) }
+        } else if parts[0] == "candidates", parts.count == 2, let count = Int(parts[1]), count > 0 {
+            return .approximateCandidates(count)
+        }
+        throw .usage(
+            "--mode \(text) is no mode", remedy: "Write exact, approximate, approximate:0.95 or candidates:200.")
     }
 
     /// The vector on the command line.
@@ -99,11 +119,19 @@ enum SearchCommand: Command {
     ) async throws {
         let clock = ContinuousClock()
         let start = clock.now
-        let hits = try await snapshot.search(vector, k: k, options: options)
+        let explanation =
+            context.arguments.has("explain") ? try await snapshot.explain(vector, k: k, options: options) : nil
+        let hits: [SearchHit]
+        if let explanation {
+            hits = explanation.hits
+        } else {
+            hits = try await snapshot.search(vector, k: k, options: options)
+        }
         let duration = clock.now - start
         if context.isJSON {
-            try context.printJSON { $0.answer(query, hits, duration) }
+            try context.printJSON { $0.answer(query, hits, duration, explanation) }
         } else {
+            if let explanation { try context.console.print(explanation.description) }
             if context.arguments["queries"] != nil { try context.console.print("query \(query)") }
             for line in try lines(hits, snapshot) { try context.console.print(line) }
         }
@@ -124,13 +152,44 @@ enum SearchCommand: Command {
 
 extension JSONText {
     /// The answer to one query.
-    mutating func answer(_ query: Int, _ hits: [SearchHit], _ duration: Duration) {
+    mutating func answer(
+        _ query: Int, _ hits: [SearchHit], _ duration: Duration, _ explanation: SearchExplanation? = nil
+    ) {
         object { json in
             json.field("query", query)
             json.field("ids", hits.map(\.id))
             json.field("scores", hits.map(\.score))
             let (seconds, attoseconds) = duration.components
             json.field("nanoseconds", seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+            guard let explanation else { return }
+            json.key("explanation")
+            json.explanation(explanation)
+        }
+    }
+
+    private mutating func explanation(_ explanation: SearchExplanation) {
+        object { json in
+            json.field("plan", explanation.plan)
+            json.field("threads", explanation.threads)
+            if let filter = explanation.filter {
+                json.key("filter")
+                json.object { json in
+                    json.field("plan", filter.plan)
+                    json.field("records", filter.records)
+                    json.field("nanoseconds", filter.nanoseconds)
+                }
+            }
+            json.key("stages")
+            json.array { json in
+                for stage in explanation.stages {
+                    json.object { json in
+                        json.field("name", stage.name)
+                        json.field("records", stage.records)
+                        json.field("bytes", stage.bytes)
+                        json.field("nanoseconds", stage.nanoseconds)
+                    }
+                }
+            }
         }
     }
 }

@@ -98,7 +98,8 @@ package struct CampaignPlan: Sendable {
         settings.seed = seed
         settings.maximumOpenFiles = seed % 3 == 0 ? 2 : 100
         settings.logByteLimit = seed % 2 == 0 ? 40 << 10 : 1 << 20
-        settings.bulkByteThreshold = seed % 5 == 0 ? 4 << 10 : 16 << 10
+        // Around the log, or all of it through the log, which then has many segments.
+        settings.bulkByteThreshold = [4 << 10, 1 << 20, 16 << 10, 16 << 10, 16 << 10][Int(seed % 5)]
         settings.checkpointInterval = seed % 7 == 0 ? .milliseconds(30) : .seconds(60)
         return settings
     }

@@ -66,8 +66,9 @@ package enum CrashCampaign {
         plan.disk = .sound
         let disk = try baseDisk.get().crashImage(.keepAll)
         let images = Box<[CrashImage]>([])
-        disk.snapshotHook = ImageCollector(seed: seed, period: plan.crashPeriod, images: images) { (0, 0) }.hook
-        if let failure = work(on: disk, plan, VirtualClock(), Box(RandomRun())) {
+        let collector = ImageCollector(seed: seed, period: plan.crashPeriod, images: images) { (0, 0) }
+        disk.snapshotHook = collector.hook
+        if let failure = work(on: disk, plan, VirtualClock(), Box(RandomRun()), collector) {
             throw CampaignFailure(description: failure)
         }
         return images.value.map { ($0.label, $0.disk) }
@@ -87,7 +88,7 @@ package enum CrashCampaign {
         disk.inject(plan.faultPlan)
         disk.setCapacity(byteCount: plan.capacityByteCount)
         var failures: [String] = []
-        if let failure = work(on: disk, plan, clock, run) { failures.append(failure) }
+        if let failure = work(on: disk, plan, clock, run, collector) { failures.append(failure) }
         disk.snapshotHook = nil
         failures += run.value.problems
         collector.add("the end", disk.crashImage(plan.disk == .lying ? .keepAll : .loseAll))
@@ -102,7 +103,8 @@ package enum CrashCampaign {
 
     /// Runs the workload; what is wrong with how it ended, or nil.
     private static func work(
-        on disk: SimulatedFileSystem, _ plan: CampaignPlan, _ clock: VirtualClock, _ run: Box<RandomRun>
+        on disk: SimulatedFileSystem, _ plan: CampaignPlan, _ clock: VirtualClock, _ run: Box<RandomRun>,
+        _ collector: ImageCollector
     ) -> String? {
         var settings = plan.settings
         settings.clock = clock
@@ -117,6 +119,10 @@ package enum CrashCampaign {
                 workload.clock = clock
                 workload.kept = plan.kept
                 await workload.runAll(writers: plan.writers, steps: plan.steps, readers: plan.readers)
+                // After a while in which nobody writes, relaxed commits are on disk as well.
+                guard plan.disk == .sound else { return }
+                try await clock.sleep(nanoseconds: 400_000_000)
+                collector.add("idle", disk.crashImage(.loseAll))
             }
         } catch let error as StoreError {
             let mayFail = plan.disk == .failing || plan.disk == .small

@@ -21,7 +21,7 @@ package struct FaultMatrix: Sendable, CustomStringConvertible {
     /// How the call fails.
     package enum Failure: String, Sendable, CaseIterable {
         case inputOutput, noSpace, quota, interrupted, wouldBlock, tooManyOpenFiles, noMemory, accessDenied, readOnly
-        case fileTooLarge, short, partial, syncLosesSome, syncKeepsAll
+        case fileTooLarge, short, partial, late, full, syncLosesSome, syncKeepsAll
     }
 
     package let phase: Phase
@@ -72,6 +72,8 @@ package struct FaultMatrix: Sendable, CustomStringConvertible {
         case .fileTooLarge: fail(ErrorNumber.fileTooLarge)
         case .short: Fault(.short(bytes: 700), trigger, calls: [.read, .write])
         case .partial: Fault(.failAfter(bytes: 900, code: ErrorNumber.noSpace), trigger, calls: [.write])
+        case .full: Fault(.fail(ErrorNumber.noSpace), trigger, calls: [.write, .allocate, .createDirectory])
+        case .late: Fault(.failAfter(bytes: 9_000, code: ErrorNumber.noSpace), trigger, calls: [.write])
         case .syncLosesSome:
             Fault(.failSync(ErrorNumber.inputOutput, losing: .some(seed: UInt64(call))), trigger, calls: syncs)
         case .syncKeepsAll: Fault(.failSync(ErrorNumber.noSpace, losing: .nothing), trigger, calls: syncs)

@@ -10,6 +10,7 @@ extension RandomWorkload {
             var generator = generator(1_000 + number, step)
             let name = RandomWorkload.databases[generator.next(below: 3)]
             do {
+                if generator.next(below: 3) == 0 { try await checkPairs() }
                 let snapshot = try await store.database(name).snapshot()
                 if snapshot.version < newest[name] ?? 0 {
                     note("a reader of \(name) went back from \(newest[name]!) to \(snapshot.version)")
@@ -22,6 +23,8 @@ extension RandomWorkload {
                     for _ in 0..<generator.next(below: 8) { await Task.yield() }
                 }
                 if try look(snapshot, name) != before { note("a snapshot of \(name) changed under a reader") }
+            } catch let error as StoreError where error.code == .conflict {
+                // A database that was opened after the transaction had begun.
             } catch let error as StoreError {
                 noteFailure(error, of: "reader \(number)")
             } catch {

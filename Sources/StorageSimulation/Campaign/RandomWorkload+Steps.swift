@@ -61,7 +61,7 @@ extension RandomWorkload {
             }
         case 10: await pairTransaction(&generator)
         case 11: await countingTransaction()
-        case 12, 13: try await ownRecord(&generator, &own)
+        case 12, 13: for _ in 0..<4 { try await ownRecord(&generator, &own) }
         case 14: await createOrDrop(&own)
         default: await maintain(&generator, database)
         }
@@ -79,6 +79,19 @@ extension RandomWorkload {
     }
 
     // MARK: Transactions
+
+    /// Looks at the records that transactions always write together.
+    func checkPairs() async throws {
+        try await store.transaction { transaction in
+            for other in ["b", "r"] {
+                let one = try await transaction.record(for: "pair-\(other)", in: "a")
+                let two = try await transaction.record(for: "pair-\(other)", in: other)
+                if one.map({ Values.model(of: $0).0 }) != two.map({ Values.model(of: $0).0 }) {
+                    note("a reader sees half of a transaction: \(one?.version ?? 0), \(two?.version ?? 0)")
+                }
+            }
+        }
+    }
 
     /// Two records of two databases that only transactions write, always together.
     private func pairTransaction(_ generator: inout SeededGenerator) async {

@@ -65,8 +65,8 @@ extension Simulation {
                         records[record.id] = model
                         ids.remove(record.id)
                         if let number { state.versions[number] = record.version }
-                        if let found = try snapshot.record(for: record.id), found != record {
-                            state.problems.append("\(description.name)/\(record.id) reads in two ways")
+                        if try snapshot.record(for: record.id) != record {
+                            state.problems.append("\(description.name)/\(record.id) is not found by its id")
                         }
                     } catch {
                         state.reports.append("\(error)")

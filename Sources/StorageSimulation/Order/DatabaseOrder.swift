@@ -197,8 +197,16 @@ extension OrderState {
 
     mutating func willWriteData(_ id: Int, at offset: UInt64) {
         guard let number = database(of: id), let order = databases[number] else { return }
-        if case .index(let region) = order.place(offset..<offset + 1), region == Int(order.generation % 2) {
-            violate("O4", "region \(region) of \(files[id]!.path) is overwritten, and the header on disk refers to it")
+        let path = files[id]!.path
+        switch order.place(offset..<offset + 1) {
+        case .header:
+            // Vectors may still go there, for readers: the log has them.
+            if files[id]!.isPoisoned { violate("O8", "a header of \(path) is written although a sync of it failed") }
+        case .index(let region):
+            if region == Int(order.generation % 2) {
+                violate("O4", "region \(region) of \(path) is overwritten, and the header on disk refers to it")
+            }
+        case .slots, .other: break
         }
     }
 

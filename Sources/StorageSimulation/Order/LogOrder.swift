@@ -79,7 +79,9 @@ extension OrderState {
     }
 
     mutating func readSegment(_ id: Int, on disk: SimulatedFileSystem) {
-        guard var segment = log.segments[id], let bytes = disk.volatileBytes(of: segment.path, from: 0) else { return }
+        guard var segment = log.segments[id] else { return }
+        let base = segment.header == nil ? 0 : segment.position
+        guard let bytes = disk.volatileBytes(of: segment.path, from: base) else { return }
         unsafe bytes.withUnsafeBytes { bytes in
             if segment.header == nil, let header = unsafe try? SegmentHeader.decode(bytes) {
                 segment.header = header
@@ -87,7 +89,7 @@ extension OrderState {
             }
             guard let header = segment.header else { return }
             var records: [(LogRecordHeader, Range<Int>)] = []
-            var position = segment.position
+            var position = segment.position - base
             var chain = segment.chain
             while case .record(let record, let body, let next) = unsafe LogCodec.read(
                 bytes, at: position, saltSeed: header.saltSeed), record.previousChecksum == chain
@@ -97,12 +99,12 @@ extension OrderState {
                 let isNote = record.type == .syncMarker || record.type == .checkpoint
                 if !isNote { records.append((record, body)) }
                 guard isNote || record.type == .commit else { continue }
-                segment.position = position
+                segment.position = base + position
                 segment.chain = chain
                 if isNote {
                     checkClaim(record, segment)
                 } else {
-                    unsafe segment.commits.append(commit(records, end: position, bytes, segment))
+                    unsafe segment.commits.append(commit(records, end: segment.position, bytes, segment))
                     records = []
                 }
             }
@@ -169,6 +171,13 @@ extension OrderState {
         readLog(on: disk)
         if catalogue?.isCleanShutdown == true, (segment.header?.sequence ?? 0) < catalogue!.nextSegmentSequence {
             return
+        }
+        let older = log.segments.values.filter { other in
+            !other.path.components[1].hasSuffix(".tmp")
+                && other.header?.sequence ?? .max < segment.header?.sequence ?? 0
+        }
+        if let left = older.first, segment.commits.contains(where: { !isInAnotherSegment($0.lsn, but: id) }) {
+            violate("O4", "\(segment.path) is removed before the older \(left.path)")
         }
         for commit in segment.commits where !isInAnotherSegment(commit.lsn, but: id) {
             for database in commit.databases where isNeeded(commit.lsn, by: database) {

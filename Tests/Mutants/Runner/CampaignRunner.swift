@@ -1,31 +1,108 @@
-// Runs seeds of the campaign until some fail: what Tests/Mutants/run.sh starts once for every seeded bug.
+// What Tests/Mutants/run.sh starts: the campaign by parts, stopping at the first thing that is wrong.
+//
+//     nephrite-mutants list                    the names of the seeded bugs
+//     nephrite-mutants seeds FIRST COUNT       crash campaign
+//     nephrite-mutants matrix STEP [LANE]      every STEP-th failing call of every part of the fault matrix
+//     nephrite-mutants damage STEP             every STEP-th damage of both golden stores
+//     nephrite-mutants hunt COUNT              seeds, then a sample of the other two
+import StorageFormat
 import StorageSimulation
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
 
 @main
 struct CampaignRunner {
     static func main() async throws {
-        let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
-        let first = arguments.first ?? 0
-        let count = arguments.dropFirst().first ?? 100
-        let failureLimit = arguments.dropFirst(2).first ?? 1
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let numbers = arguments.dropFirst().compactMap { Int($0) }
+        let first = numbers.first ?? 0
         let clock = ContinuousClock()
         let start = clock.now
+        var failure: String?
+        var summary = ""
+        do {
+            (failure, summary) = try await run(arguments, first, numbers)
+        } catch {
+            failure = "by the store that all parts start from: \(error)"
+        }
+        if let failure { print("CAUGHT \(failure)") }
+        print("\(summary), \(clock.now - start)")
+        if failure != nil { exit(1) }
+    }
+
+    static func run(_ arguments: [String], _ first: Int, _ numbers: [Int]) async throws -> (String?, String) {
+        switch arguments.first {
+        case "list":
+            for mutant in Mutant.allCases { print(mutant.rawValue) }
+            return (nil, "\(Mutant.allCases.count) seeded bugs")
+        case "seeds": return try await seeds(first..<first + (numbers.dropFirst().first ?? 100))
+        case "matrix": return matrix(step: max(1, first))
+        case "damage": return try damage(step: max(1, first))
+        default:
+            var result = try await seeds(0..<max(1, first))
+            if result.0 == nil { result = try damage(step: 251) }
+            if result.0 == nil { result = matrix(step: 29) }
+            return result
+        }
+    }
+
+    static func seeds(_ range: Range<Int>) async throws -> (String?, String) {
         var states = 0
         var operations = 0
         var calls = 0
-        var failures = 0
-        for seed in first..<(first + count) {
-            let outcome = try await CrashCampaign.run(seed: seed)
+        for seed in range {
+            let outcome = try await CrashCampaign.run(seed: UInt64(seed), minimises: false)
             states += outcome.crashStateCount
             operations += outcome.operationCount
             calls += outcome.callCount
-            guard let report = outcome.report else { continue }
-            print(report)
-            failures += 1
-            if failures >= failureLimit { break }
+            if let failure = outcome.failures.first {
+                return ("by seed \(seed): \(failure)", "seed \(seed)")
+            }
         }
-        print(
-            "\(count) seeds, \(states) crash states, \(operations) operations, \(calls) calls, \(failures) failures, "
-                + "\(clock.now - start)")
+        return (nil, "\(range.count) seeds, \(states) crash states, \(operations) operations, \(calls) calls")
+    }
+
+    static func matrix(step: Int) -> (String?, String) {
+        var states = 0
+        var runs = 0
+        for (index, part) in FaultMatrix.all.enumerated() {
+            var call = 1 + index % step
+            while true {
+                let outcome = part.run(call: call)
+                runs += 1
+                states += outcome.stateCount
+                if let failure = outcome.failures.first {
+                    return ("by \(part), call \(call): \(failure)", "matrix")
+                }
+                guard outcome.struck else { break }
+                call += step
+            }
+        }
+        return (nil, "\(runs) failing calls, \(states) states recovered")
+    }
+
+    static func damage(step: Int) throws -> (String?, String) {
+        var count = 0
+        for golden in DamageCampaign.Golden.allCases {
+            let campaign = try DamageCampaign(golden)
+            let coarse = campaign.coarse
+            var index = 0
+            while index < coarse.count {
+                if let verdict = campaign.verdict(coarse[index]) { return ("by damage: \(verdict)", "damage") }
+                count += 1
+                index += max(1, step / 16)
+            }
+            index = 0
+            while index < campaign.bitCount {
+                if let verdict = campaign.verdict(campaign.bit(index)) { return ("by damage: \(verdict)", "damage") }
+                count += 1
+                index += step * 8 + 1
+            }
+        }
+        return (nil, "\(count) damages")
     }
 }

@@ -8,12 +8,22 @@ final class HookedFileSystem: FileSystem {
     typealias Hook = @Sendable (SystemCall, StoragePath) throws(FileSystemError) -> Void
 
     let inner: any FileSystem
-    private let hook = Mutex<Hook?>(nil)
+    private let hook = Mutex<Held?>(nil)
+
+    /// A closure in a lock is wrapped once more each time it is taken out; an object is not.
+    private final class Held: Sendable {
+        let hook: Hook
+
+        init(_ hook: @escaping Hook) { self.hook = hook }
+    }
 
     init(_ inner: any FileSystem) { self.inner = inner }
 
     /// Sets what is asked from now on; nil for nothing.
-    func set(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
+    func set(_ hook: Hook?) {
+        let held = hook.map { Held($0) }
+        self.hook.withLock { $0 = held }
+    }
 
     /// Makes calls fail with an `errno` from now on, where a path begins so.
     func fail(_ calls: Set<SystemCall>, with code: Int32, under prefix: String = "") {
@@ -25,7 +35,7 @@ final class HookedFileSystem: FileSystem {
     }
 
     fileprivate func ask(_ call: SystemCall, _ path: StoragePath) throws(FileSystemError) {
-        if let hook = hook.withLock({ $0 }) { try hook(call, path) }
+        if let held = hook.withLock({ $0 }) { try held.hook(call, path) }
     }
 
     var rootDescription: String { inner.rootDescription }

@@ -371,4 +371,45 @@ struct TrapTests {
             if count > 0 { #expect(state.versions.keys.max() ?? 0 >= count) }
         }
     }
+
+    @Test("A checkpoint does not vouch for what another's failed sync has lost", arguments: 0..<40 as Range<UInt64>)
+    func failedSyncOfABulkWrite(seed: UInt64) throws {
+        // The sync of a bulk write fails and takes with it the vectors of earlier commits, whose pages are marked clean. A
+        // checkpoint of the same file, under way at that moment, syncs next, hears of success, and writes a header.
+        let disk = SimulatedFileSystem()
+        let acknowledged = Box<[String: Int]>([:])
+        var settings = SimulationSettings()
+        settings.seed = seed
+        do {
+            try Simulation.run(disk, settings) { store in
+                let database = try await store.createDatabase("a", options: .init(dimension: Values.dimension))
+                let write: @Sendable (String, Int) async -> Void = { id, number in
+                    guard (try? await database.upsert(Values.record(id: id, number: number))) != nil else { return }
+                    acknowledged.update { $0[id] = number }
+                }
+                await write("first", 1)
+                try await store.checkpoint()
+                disk.inject(
+                    FaultPlan([
+                        Fault(
+                            .failSync(ErrorNumber.inputOutput, losing: .everything), .at(1), calls: [.synchronizeData],
+                            pathPrefix: "a/")
+                    ]))
+                await withDiscardingTaskGroup { group in
+                    for number in 2..<5 { group.addTask { await write("x\(number)", number) } }
+                    group.addTask {
+                        let rows = (0..<12).map { Values.record(id: "bulk\($0)", number: 100 + $0) }
+                        _ = try? await database.upsert(rows)
+                    }
+                    group.addTask { try? await store.checkpoint() }
+                    group.addTask { try? await store.checkpoint() }
+                }
+            }
+        } catch is StoreError {}
+        for image in [disk.crashImage(.loseAll), disk.processKillImage()] {
+            let state = try Simulation.recover(image)
+            #expect(state.problems.isEmpty)
+            for (id, number) in acknowledged.value { #expect(state.model["a", id] == Values.model(number: number)) }
+        }
+    }
 }
