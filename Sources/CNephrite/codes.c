@@ -169,7 +169,9 @@ static uint64_t scan(
     _Alignas(64) float sums[nephrite_code_block_rows];
     if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
     if (block->is_scattered) {
-        for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) prefetch(block->rows[i], block->row_bytes);
+        for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) {
+            prefetch(block->rows[i], block->row_bytes);
+        }
     }
     for (size_t i = 0; i < block->count; i += 4) {
         int32_t found[4];
