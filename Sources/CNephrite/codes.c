@@ -156,7 +156,7 @@ static uint64_t bounds(
     return survivors & mask;
 }
 
-// Scattered rows are asked for so many rows ahead.
+// Scattered rows are no stream that a hardware prefetcher follows: they are asked for by name, so many rows ahead.
 enum { scattered_distance = 12 };
 
 static inline void prefetch(const uint8_t *start, size_t bytes) {
@@ -169,7 +169,9 @@ static uint64_t scan(
     _Alignas(64) float sums[nephrite_code_block_rows];
     if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
     if (block->is_scattered) {
-        for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) prefetch(block->rows[i], block->row_bytes);
+        for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) {
+            prefetch(block->rows[i], block->row_bytes);
+        }
     }
     for (size_t i = 0; i < block->count; i += 4) {
         int32_t found[4];

@@ -4,7 +4,7 @@ import CNephrite
 
 extension CascadeScan {
     /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through.
-    static let denseCount = 24
+    static let denseCount = 48
 
     /// Scans words with chosen rows, which are live, until there are no more.
     ///
