@@ -21,12 +21,11 @@ extension VectorStore {
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
         do {
-            let disk = configuration.environment.fileSystem(path)
+            var disk = configuration.environment.fileSystem(path)
             #if NEPHRITE_MUTANTS
-                let fileSystem: any FileSystem = MutantFileSystem(disk)
-            #else
-                let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
+                disk = MutantFileSystem(disk)
             #endif
+            let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
             let io = IOContext(executor: threads.io)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
