@@ -47,7 +47,7 @@ struct DatabaseLoader {
     }
 
     private func load(_ file: any StorageFile) throws(StoreError) -> LoadedDatabase {
-        let (header, otherIsLost, damagedPages) = try readHeader(file)
+        let (header, older, otherIsLost, damagedPages) = try readHeader(file)
         let options = DatabaseOptions(entry)
         let identity = DatabaseIdentity(
             number: entry.number, name: entry.name, options: options, uuid: entry.uuid,
@@ -62,7 +62,7 @@ struct DatabaseLoader {
             checksums: table[..<Int(header.recordPageCount)], salt: identity.salt)
         let records = RecordTable(pages: recordPages, slotCount: Int(header.slotCount))
         let state = try checkRecords(records, header, layout, identity)
-        var damages = try mend(damagedPages, of: header, in: file)
+        var damages = try mend(damagedPages, of: [header] + [older].compactMap { $0 }, in: file)
         let (directory, isOnDisk) = try loadDirectory(file, header, layout, table, identity, records, &damages)
         let mapping = try io { () throws(FileSystemError) in
             try DataMapping.map(layout, of: file, on: fileSystem, reservation: reservation)
@@ -83,7 +83,7 @@ struct DatabaseLoader {
     // MARK: Header
 
     private func readHeader(_ file: any StorageFile) throws(StoreError) -> (
-        FileHeader, otherIsLost: Bool, damagedPages: [Int]
+        FileHeader, older: FileHeader?, otherIsLost: Bool, damagedPages: [Int]
     ) {
         let size = try io { () throws(FileSystemError) in try file.size() }
         let bytes = try io { () throws(FileSystemError) in
@@ -107,7 +107,7 @@ struct DatabaseLoader {
             guard found.header.dimension == entry.dimension, found.header.metric == entry.metric else {
                 throw damaged("The file's dimension or metric is not what the catalogue says.")
             }
-            return (found.header, otherIsLost, found.damagedPages)
+            return (found.header, found.alternatives.first, otherIsLost, found.damagedPages)
         } catch let error as FormatError {
             throw StoreError(error, path: location, database: entry.name)
         } catch let error as StoreError {
@@ -118,9 +118,9 @@ struct DatabaseLoader {
     }
 
     /// What is to be said about damaged header pages beside a good one. After a crash they are what a torn write left:
-    /// recovery writes the newest generation's anew, and the next checkpoint the other's.
+    /// recovery writes each anew that has a good twin, and the next checkpoint those of a generation that is lost.
     private func mend(
-        _ damagedPages: [Int], of header: FileHeader, in file: any StorageFile
+        _ damagedPages: [Int], of headers: [FileHeader], in file: any StorageFile
     ) throws(StoreError) -> [Damage] {
         guard acceptsOlderGeneration else {
             return damagedPages.map {
@@ -129,8 +129,9 @@ struct DatabaseLoader {
                     offset: UInt64($0 * FileHeader.byteCount))
             }
         }
-        let first = FileHeader.firstPage(generation: header.generation)
-        for page in damagedPages where page & ~1 == first {
+        for page in damagedPages {
+            guard let header = headers.first(where: { FileHeader.firstPage(generation: $0.generation) == page & ~1 })
+            else { continue }
             let bytes = header.encode(pageIndex: page)
             try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(StoreError) in
                 try io { () throws(FileSystemError) in
