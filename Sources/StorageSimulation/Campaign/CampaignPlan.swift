@@ -61,7 +61,7 @@ package struct CampaignPlan: Sendable {
         if isSmall { readers /= 2 }
         faults = []
         crashPeriod = scale == .dense ? 2 : isSmall ? 60 : 40 + writers * steps
-        goingOnPeriod = scale == .dense ? 16 : 4
+        goingOnPeriod = scale == .dense ? 16 : isSmall ? 8 : 4
         switch generator.next(below: 20) {
         case 0..<7: disk = .sound
         case 7..<10: disk = .nervous

@@ -57,7 +57,8 @@ struct CallTrace: Sendable {
 
     /// A hash of all bytes in their order. Four sums run side by side, as one alone would wait for each product.
     static func hash(of buffers: [UnsafeRawBufferPointer]) -> UInt64 {
-        var sums = SIMD4<UInt64>(0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5)
+        var sums = SIMD4<UInt64>(
+            0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5)
         for index in unsafe buffers.indices {
             let buffer = unsafe buffers[index]
             var byte = 0
