@@ -73,7 +73,7 @@ extension DatabaseFile {
         checkpointLSN = plan.lsn
         self.headerChecksum = headerChecksum
         recordRegions[plan.region] = plan.epoch
-        if plan.directory.isSettled { directoryRegions[plan.region] = plan.epoch }
+        if plan.includesDirectory { directoryRegions[plan.region] = plan.epoch }
         context.log.retention.noteCheckpoint(database: identity.number, lsn: plan.lsn)
         let note = LogBuffer(capacity: 64)
         note.appendRecord(
