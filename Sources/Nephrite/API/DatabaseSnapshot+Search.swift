@@ -63,9 +63,7 @@ extension DatabaseSnapshot {
         let request = try await request([query], limit: k, options: options)
         return try await searcher.search(self, request).rows[0].map { row throws(StoreError) in
             let entry = records[Int(row.slot)]
-            let found = identity.tag(
-                contentChecksum: contentChecksum(slot: row.slot, entry: entry), slot: row.slot)
-            guard found == entry.tag else { throw damaged(slot: row.slot, entry: entry) }
+            guard isIntact(slot: row.slot, entry: entry) else { throw damaged(slot: row.slot, entry: entry) }
             return hit(row)
         }
     }

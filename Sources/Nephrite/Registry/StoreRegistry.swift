@@ -210,7 +210,7 @@ actor StoreRegistry {
         guard numbers[name] == nil else {
             throw StoreError(
                 .databaseExists, "There is a database of that name.", database: name,
-                remedy: "Open it with database(_:), or choose another name.")
+                remedy: "Use the one there is, drop it first, or choose another name.")
         }
         try await moveLeftBehind(name)
         let environment = context.configuration.environment
