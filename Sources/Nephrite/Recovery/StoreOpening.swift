@@ -331,10 +331,11 @@ struct StoreOpening {
             if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
         #endif
         for segment in log.segments { try? segment.file.close() }
-        for sequence in gone.sorted() {
-            do {
-                try fileSystem.unlink(SegmentWriter.path(sequence))
-            } catch  where error.isNotFound {}
+        gone.sort()
+        while !gone.isEmpty {
+            // Each is open for a moment; descriptors may be few.
+            try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
+            gone.removeFirst(min(16, gone.count))
         }
     }
 }

@@ -1,9 +1,9 @@
+// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
+// applied for as long as a test needs.
 import Nephrite
 import StorageIO
 import Testing
 
-/// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
-/// applied for as long as a test needs.
 @Suite(.timeLimit(.minutes(20)))
 struct StagingTests {
     /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it

@@ -1,3 +1,4 @@
+// Codes over the life of a database: made when it is searched, following what is written, kept when it is closed.
 import Foundation
 import StorageFormat
 import StorageIO
@@ -5,7 +6,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Codes over the life of a database: made when it is searched, following what is written, kept when it is closed.
 @Suite(.timeLimit(.minutes(20)))
 struct CodeStoreTests {
     private static let options = DatabaseOptions(dimension: Coding.dimension)

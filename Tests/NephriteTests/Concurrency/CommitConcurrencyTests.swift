@@ -1,3 +1,4 @@
+// Commits of many tasks: grouped, ordered, cancelled, held up, and finished at shutdown (C5, C6, C8).
 import Nephrite
 import StorageIO
 import Synchronization
@@ -9,7 +10,6 @@ private final class Acknowledged: Sendable {
 }
 
 extension ConcurrencyTests {
-    /// Commits of many tasks: grouped, ordered, cancelled, held up, and finished at shutdown (C5, C6, C8).
     @Suite(.timeLimit(.minutes(20)))
     struct CommitConcurrencyTests {
         /// Runs `body` with a store whose log syncs stop at a gate; the gate is opened in the end.

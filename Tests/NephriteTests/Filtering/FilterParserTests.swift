@@ -1,8 +1,8 @@
+// Filters as text: what is read, how it is written again, and where errors are.
 import Foundation
 import StorageSimulation
 import Testing
 
-/// Filters as text: what is read, how it is written again, and where errors are.
 @testable import Nephrite
 
 @Suite struct FilterParserTests {

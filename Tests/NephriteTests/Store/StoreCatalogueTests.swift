@@ -1,8 +1,8 @@
+// Which databases there are: creating, listing, dropping, by name (A2, A13, A14, H7, H8).
 import Foundation
 import Nephrite
 import Testing
 
-/// Which databases there are: creating, listing, dropping, by name (A2, A13, A14, H7, H8).
 @Suite(.timeLimit(.minutes(20)))
 struct StoreCatalogueTests {
     @Test("Options and identity are there again after reopening", arguments: Setting.Backing.allCases)

@@ -1,9 +1,9 @@
+// Disks that are full, and calls that fail: a typed error, nothing acknowledged lost, the store usable again (C10, C22, O8).
 import Foundation
 import Nephrite
 import StorageIO
 import Testing
 
-/// Disks that are full, and calls that fail: a typed error, nothing acknowledged lost, the store usable again (C10, C22, O8).
 @Suite(.timeLimit(.minutes(20)))
 struct StoreFaultTests {
     private func hooked(_ directory: TestStore) -> HookedFileSystem {

@@ -1,3 +1,4 @@
+// Segments go oldest first, whatever fails and whoever asks: a log with a hole is refused when the store is opened.
 import Foundation
 import StorageIO
 import Synchronization
@@ -5,7 +6,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Segments go oldest first, whatever fails and whoever asks: a log with a hole is refused when the store is opened.
 @Suite(.timeLimit(.minutes(20)))
 struct SegmentDeletionTests {
     private static let options = DatabaseOptions(dimension: 256)
