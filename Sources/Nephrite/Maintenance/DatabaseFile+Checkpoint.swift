@@ -59,7 +59,7 @@ extension DatabaseFile {
         let next = generation + 1
         let region = Int(next % 2)
         let plan = CheckpointPlan(
-            identity: identity, dataFile: dataFile, layout: layout, index: index,
+            identity: identity, dataFile: dataFile, layout: layout, index: index.shared,
             lsn: lsnToCheckpoint, lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
