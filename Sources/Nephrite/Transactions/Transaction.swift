@@ -176,9 +176,10 @@ final class TransactionState: Sendable {
     }
 
     /// The snapshot of a database and what the transaction has written to it; nil deletes.
-    func view(of database: String) async throws -> (snapshot: DatabaseSnapshot, writes: [RecordID: VectorRecord?]) {
+    func view(of database: String) async throws -> TransactionView {
         let snapshot = try await join(database)
-        return (snapshot, state.withLock { $0.participants[database]?.writes ?? [:] })
+        return TransactionView(
+            snapshot: snapshot, writes: state.withLock { $0.participants[database]?.writes ?? [:] })
     }
 
     // MARK: Ending
