@@ -4,7 +4,8 @@
 //     nephrite-mutants seeds FIRST COUNT       crash campaign
 //     nephrite-mutants matrix STEP [LANE]      every STEP-th failing call of every part of the fault matrix
 //     nephrite-mutants damage STEP             every STEP-th damage of both golden stores
-//     nephrite-mutants hunt COUNT              seeds, then a sample of the other two
+//     nephrite-mutants orphans COUNT           that many writes that do not fit, for each of four seeds
+//     nephrite-mutants hunt COUNT              seeds, then a sample of the others
 import StorageFormat
 import StorageSimulation
 
@@ -42,10 +43,12 @@ struct CampaignRunner {
         case "seeds": return try await seeds(first..<first + (numbers.dropFirst().first ?? 100))
         case "matrix": return matrix(step: max(1, first))
         case "damage": return try damage(step: max(1, first))
+        case "orphans": return orphans(writes: max(1, first))
         default:
             var result = try await seeds(0..<max(1, first))
             if result.0 == nil { result = try damage(step: 251) }
             if result.0 == nil { result = matrix(step: 29) }
+            if result.0 == nil { result = orphans(writes: 40) }
             return result
         }
     }
@@ -83,6 +86,20 @@ struct CampaignRunner {
             }
         }
         return (nil, "\(runs) failing calls, \(states) states recovered")
+    }
+
+    static func orphans(writes: Int) -> (String?, String) {
+        var count = 0
+        for seed in 1...4 as ClosedRange<UInt64> {
+            for write in 1...writes {
+                let outcome = OrphanCampaign(seed: seed, failingWrite: write).run()
+                count += outcome.orphanCount
+                if let failure = outcome.failures.first {
+                    return ("by a full disk, seed \(seed), write \(write): \(failure)", "orphans")
+                }
+            }
+        }
+        return (nil, "\(4 * writes) writes that did not fit, \(count) orphans")
     }
 
     static func damage(step: Int) throws -> (String?, String) {
