@@ -173,7 +173,8 @@ final class Gate: Sendable {
         while !isReached { await Task.yield() }
     }
 
-    private func pass() {
+    /// Holds the caller while the gate is shut.
+    func pass() {
         condition.condition.lock()
         state.withLock { $0.waiting += 1 }
         while state.withLock({ $0.isShut }) { condition.condition.wait() }
