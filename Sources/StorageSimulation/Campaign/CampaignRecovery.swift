@@ -103,9 +103,10 @@ struct CampaignRecovery {
         } catch {
             failures.append("\(image.label), failing: untyped: \(error)")
         }
+        let stale = plan.seed &+ UInt64(depth)
         let choices: [(String, SimulatedFileSystem)] = [
             ("killed", image.disk.processKillImage()),
-            ("crashed", image.disk.crashImage(.random(seed: plan.seed &+ UInt64(depth)))),
+            ("crashed", image.disk.crashImage(.random(seed: stale), staleSeed: stale)),
         ]
         for (label, disk) in choices {
             disk.setTraceCapacity(0)

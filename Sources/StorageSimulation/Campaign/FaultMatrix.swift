@@ -147,8 +147,9 @@ package struct FaultMatrix: Sendable, CustomStringConvertible {
     ) {
         let oracle = HistoryOracle(initial: initial, events: events)
         let images: [(String, SimulatedFileSystem)] = [
-            ("killed", disk.processKillImage()), ("nothing kept", disk.crashImage(.loseAll)),
-            ("everything kept", disk.crashImage(.keepAll)), ("random", disk.crashImage(.random(seed: seed))),
+            ("killed", disk.processKillImage()), ("nothing kept", disk.crashImage(.loseAll, staleSeed: seed)),
+            ("everything kept", disk.crashImage(.keepAll)),
+            ("random", disk.crashImage(.random(seed: seed), staleSeed: seed)),
         ]
         for (label, image) in images {
             outcome.stateCount += 1

@@ -135,6 +135,8 @@ struct EntryChange: Sendable {
 /// A file or directory in both layers.
 struct Inode: Sendable {
     let isDirectory: Bool
+    /// The last component of the path it had last.
+    var name = ""
     var durable = FileImage()
     var volatile = FileImage()
     var durableEntries: [String: Int] = [:]
