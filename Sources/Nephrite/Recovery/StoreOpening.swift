@@ -199,7 +199,8 @@ struct StoreOpening {
     private var refusal: StoreError {
         StoreError(
             .notAStore, "The directory is not empty and has no CATALOG of ours.", path: path,
-            remedy: "Choose an empty directory; nothing was changed in this one.")
+            remedy:
+                "Choose an empty directory; nothing was changed in this one. If it was a store, salvage rebuilds it.")
     }
 
     /// Directories that no database claims; unused leftovers of interrupted creations and drops are removed.
