@@ -19,14 +19,16 @@ struct DatabaseDirectory {
             try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
             let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
             let bytes = Self.headerPages(header)
-            let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
-                do throws(FileSystemError) {
-                    return .success(try unsafe file.writeFully([buffer], at: 0))
-                } catch {
-                    return .failure(error)
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.trustNeverWritten) {
+                    let start = FileHeader.firstPage(generation: header.generation) * FileHeader.byteCount
+                    try file.writeBytes(Array(bytes[start..<start + 2 * FileHeader.byteCount]), at: UInt64(start))
+                } else {
+                    try file.writeBytes(bytes, at: 0)
                 }
-            }
-            try result.get()
+            #else
+                try file.writeBytes(bytes, at: 0)
+            #endif
             try file.synchronize()
             try file.close()
             try fileSystem.synchronizeDirectory(StoragePath(building))
