@@ -72,4 +72,21 @@ import Testing
             #expect(try again.get(4_096, at: 8_192) == filled(0, 4_096))
         }
     }
+
+    @Test(arguments: [true, false])
+    func `a file that comes back is whole if it was open until then, and may be anybody's if not`(isOpen: Bool) throws {
+        let file = try prepare(deletes: false)
+        let old = StoragePath("old.wal")
+        let held = try isOpen ? disk.open(old, .read) : nil
+        try disk.unlink(old)
+        try file.put(filled(9, 8_192))
+        let found = Set(
+            Self.seeds.compactMap { seed in
+                disk.crashImage(.loseAll, staleSeed: seed).contents(of: old).map { $0 == filled(7, 3 * 4_096) }
+            })
+        #expect(found == (isOpen ? [true] : [true, false]))
+        try held?.close()
+        try disk.synchronizeDirectory(.root)
+        #expect(disk.crashImage(.keepAll, staleSeed: 1).contents(of: old) == nil)
+    }
 }

@@ -44,7 +44,11 @@ extension DiskState {
         image.inodes = inodes
         image.pending = pending
         image.graves = graves
-        for index in image.inodes.indices { image.inodes[index].openCount = 0 }
+        for index in image.inodes.indices {
+            if image.inodes[index].openCount > 0 { image.inodes[index].wasOpenAtKill = true }
+            image.inodes[index].openCount = 0
+            image.inodes[index].wasOpenAtKill = false
+        }
         return image
     }
 

@@ -144,6 +144,8 @@ struct Inode: Sendable {
     /// Whether the layers differ by more than what is pending: a write was lost, or a failed sync dropped some.
     var hasDiverged = false
     var openCount = 0
+    /// Whether it was open when its process was killed: whether its blocks are given away then, is not simulated.
+    var wasOpenAtKill = false
 
     init(isDirectory: Bool) { self.isDirectory = isDirectory }
 }

@@ -1,5 +1,5 @@
-/// What deleted files leave on a disk: ``DiskState`` keeps some of their contents, and a crash image puts them where space
-/// was allocated and never written, as ext4 does where it journals data or does not order it.
+/// What deleted files leave on a disk, and what they lose: ``DiskState`` keeps some of their contents, and a crash image puts
+/// them where space was allocated and never written, as ext4 does where it journals data or does not order it.
 import StorageIO
 
 /// The contents of a file that is gone.
@@ -26,6 +26,7 @@ extension DiskState {
     ///
     /// Only what a crash is about to leave is filled: as long as the machine runs, such blocks read as zeros.
     mutating func surface(seed: UInt64) {
+        giveAway(seed: seed)
         guard !graves.isEmpty else { return }
         for index in inodes.indices where !inodes[index].isDirectory {
             var generator = SeededGenerator(seed: seed ^ SplitMix64.mix(UInt64(index)))
@@ -39,6 +40,26 @@ extension DiskState {
             let shift = mode == 1 ? generator.next(below: 64) : 0
             inodes[index].durable.contents.fillNeverWritten(
                 upTo: size, from: grave, shift: shift, mask: generator.next() | generator.next())
+        }
+    }
+
+    /// A file whose last name is gone and that nobody has open is no file any more, and its blocks are somebody else's, even
+    /// if the crash brings the name back because its directory was not synced.
+    private mutating func giveAway(seed: UInt64) {
+        let named = Set(inodes.flatMap { $0.entries.values })
+        let takers = named.filter { !inodes[$0].isDirectory && inodes[$0].volatile.size > 0 }.sorted()
+        guard !takers.isEmpty else { return }
+        for index in inodes.indices where !inodes[index].isDirectory && !named.contains(index) {
+            let size = inodes[index].durable.size
+            guard size > 0, inodes[index].openCount == 0, !inodes[index].wasOpenAtKill else { continue }
+            var generator = SeededGenerator(seed: seed ^ SplitMix64.mix(UInt64(index) ^ 0x61_7661))
+            guard generator.next(below: 2) == 0 else { continue }
+            let taker = inodes[takers[generator.next(below: takers.count)]].volatile.contents
+            let (shift, mask) = (generator.next(below: 64), generator.next())
+            for chunk in 0...size / FileContents.chunkByteCount where mask >> UInt64(chunk % 64) & 1 == 1 {
+                inodes[index].durable.contents.setChunk(chunk, taker.chunk(chunk + shift))
+            }
+            inodes[index].durable.contents.truncate(to: size)
         }
     }
 
