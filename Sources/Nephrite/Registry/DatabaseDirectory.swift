@@ -91,6 +91,17 @@ struct DatabaseDirectory {
         try fileSystem.removeDirectory(StoragePath(name))
     }
 
+    /// Removes a directory under a database's name that no catalogue entry claims, durably out of sight first: were it
+    /// emptied under its name, a crash could bring it back with somebody else's bytes in its file (see
+    /// ``SegmentWriter/remove(_:on:)``), and it would be kept as evidence of something.
+    func removeUnclaimed(_ name: String) throws(FileSystemError) {
+        let trash = Self.trashPrefix + name
+        try removeIfThere(trash)
+        try fileSystem.rename(StoragePath(name), to: StoragePath(trash))
+        try fileSystem.synchronizeDirectory(.root)
+        try removeIfThere(trash)
+    }
+
     /// Whether a directory that no catalogue entry claims holds nothing but a database that was never used.
     func isUnused(_ name: String) -> Bool {
         guard let header = header(name) else {

@@ -43,7 +43,7 @@ struct CodeCrashTests {
     /// A durable and a relaxed database without codes, closed.
     static let baseDisk = Result {
         let disk = SimulatedFileSystem()
-        try Simulation.run(disk, settings(1)) { store in
+        try Simulation.run(disk, settings(9_000)) { store in
             for name in ["a", "r"] {
                 let database = try await store.createDatabase(name, options: options(name))
                 // So many that deletes never leave fewer than codes are made for.
@@ -107,7 +107,7 @@ struct CodeCrashTests {
     ///   commits that were lost, and their slots.
     static func verdict(_ image: Image, seed: UInt64, writesFirst: Bool) -> String? {
         do {
-            return try Simulation.runAndAbandon(image.disk, settings(seed)) { store -> String? in
+            return try Simulation.runAndAbandon(image.disk, settings(seed &+ 5_000)) { store -> String? in
                 for name in ["a", "r"] {
                     let database = try await store.database(name)
                     if writesFirst {
