@@ -76,7 +76,8 @@ import Testing
         for level in 1..<depth { text = level % 2 == 0 ? "b == 1 && (\(text))" : "b == 1 || (\(text))" }
         let filter = Result { try Filter(parsing: text) }
         let compiled = Result { try CompiledFilter(try filter.get()) }
-        #expect((try? compiled.get()) != nil == (depth <= 64), "\(depth)")
+        let isFilter = (try? compiled.get()) != nil
+        #expect(isFilter == (depth <= 64), "\(depth)")
         if let filter = try? filter.get(), depth <= 64 { #expect(try Filter(parsing: filter.description) == filter) }
     }
 
