@@ -1,3 +1,5 @@
+// `check()` of a store that runs used to look at what it had in memory: damage of headers, page tables and index pages
+// came to light when the store was opened next.
 import StorageFormat
 import StorageIO
 import StorageSimulation
@@ -5,8 +7,6 @@ import Testing
 
 @testable import Nephrite
 
-/// `check()` of a store that runs used to look at what it had in memory: damage of headers, page tables and index pages
-/// came to light when the store was opened next.
 @Suite(.timeLimit(.minutes(20)))
 struct RunningCheckTests {
     private static let path = StoragePath("a", "vectors.jvdb")
@@ -182,7 +182,8 @@ struct RunningCheckTests {
     func headerPageOnReadOnlyDisk() async throws {
         let disk = SimulatedFileSystem()
         try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
-            try await store.createDatabase("a", options: .init(dimension: 3)).insert(testRecord("one", 1))
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert(testRecord("one", 1))
         }
         disk.flipBit(Self.path, bit: 8 * 50)
         try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
