@@ -81,7 +81,7 @@ extension DatabaseFile {
         let next = generation + 1
         let region = Int(next % 2)
         let plan = CheckpointPlan(
-            identity: identity, dataFile: dataFile, layout: layout, index: index,
+            identity: identity, dataFile: dataFile, layout: layout, index: index.shared,
             lsn: lsnToCheckpoint, lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
@@ -95,7 +95,7 @@ extension DatabaseFile {
         checkpointLSN = plan.lsn
         self.headerChecksum = headerChecksum
         recordRegions[plan.region] = plan.epoch
-        if plan.directory.isSettled { directoryRegions[plan.region] = plan.epoch }
+        if plan.includesDirectory { directoryRegions[plan.region] = plan.epoch }
         context.log.retention.noteCheckpoint(database: identity.number, lsn: plan.lsn)
         let note = LogBuffer(capacity: 64)
         note.appendRecord(

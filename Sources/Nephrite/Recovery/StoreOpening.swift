@@ -225,7 +225,8 @@ struct StoreOpening {
         }
         return StoreError(
             .notAStore, "The directory is not empty and has no CATALOG of ours.", path: path,
-            remedy: "Choose an empty directory; nothing was changed in this one.")
+            remedy:
+                "Choose an empty directory; nothing was changed in this one. If it was a store, salvage rebuilds it.")
     }
 
     /// Directories that no database claims; unused leftovers of interrupted creations and drops are removed.
@@ -357,10 +358,11 @@ struct StoreOpening {
             if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
         #endif
         for segment in log.segments { try? segment.file.close() }
-        for sequence in gone.sorted() {
-            do {
-                try fileSystem.unlink(SegmentWriter.path(sequence))
-            } catch  where error.isNotFound {}
+        gone.sort()
+        while !gone.isEmpty {
+            // Each is open for a moment; descriptors may be few.
+            try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
+            gone.removeFirst(min(16, gone.count))
         }
     }
 }

@@ -18,11 +18,10 @@ struct DatabaseDirectory {
             let file = try fileSystem.open(StoragePath(building, DatabaseIdentity.dataFileName), .createNew)
             try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
             let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
-            let first = FileHeader.firstPage(generation: header.generation)
-            let bytes = header.encode(pageIndex: first) + header.encode(pageIndex: first + 1)
+            let bytes = Self.headerPages(header)
             let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
                 do throws(FileSystemError) {
-                    return .success(try unsafe file.writeFully([buffer], at: UInt64(first * FileHeader.byteCount)))
+                    return .success(try unsafe file.writeFully([buffer], at: 0))
                 } catch {
                     return .failure(error)
                 }
@@ -37,6 +36,17 @@ struct DatabaseDirectory {
             throw error
         }
         try fileSystem.synchronizeDirectory(.root)
+    }
+
+    /// All four header pages. Those of the generation that is still to come are written too, as zeros: where ext4 journals
+    /// data or does not order it, a block that was allocated and never written shows what a deleted file had there after
+    /// a power cut, and header pages of a dropped database would be taken for damage of this one.
+    private static func headerPages(_ header: FileHeader) -> [UInt8] {
+        let first = FileHeader.firstPage(generation: header.generation)
+        return (0..<FileHeader.pageCount).flatMap { page in
+            page == first || page == first + 1
+                ? header.encode(pageIndex: page) : [UInt8](repeating: 0, count: FileHeader.byteCount)
+        }
     }
 
     /// The header of an empty database: no extents, the directory derived.

@@ -158,7 +158,7 @@ actor StoreRegistry {
         guard numbers[name] == nil else {
             throw StoreError(
                 .databaseExists, "There is a database of that name.", database: name,
-                remedy: "Open it with database(_:), or choose another name.")
+                remedy: "Use the one there is, drop it first, or choose another name.")
         }
         try await moveLeftBehind(name)
         let environment = context.configuration.environment
@@ -246,6 +246,7 @@ actor StoreRegistry {
 
     /// Changes whether a database wants codes, in the catalogue first. No commit depends on it, so the log has no record of it.
     func setQuantization(_ quantization: Quantization, of cell: DatabaseCell) async throws {
+        try context.requireWritable()
         try Task.checkCancellation()
         try await lockCatalogue()
         defer { unlockCatalogue() }
@@ -266,9 +267,15 @@ actor StoreRegistry {
             throw StoreError(failure, database: cell.name)
         }
         cell.quantization = quantization
-        guard let file = cell.pin() else { return }
-        await context.io.run { file.codes.apply(quantization) }
-        cell.unpin()
+        if let file = cell.pin() {
+            await context.io.run { file.codes.apply(quantization) }
+            cell.unpin()
+        } else if quantization == .none {
+            // Nobody opens it meanwhile.
+            let fileSystem = context.fileSystem
+            let path = StoragePath(cell.name, CodeFile.name)
+            await context.io.run { try? fileSystem.unlink(path) }
+        }
     }
 
     /// Moves the directory of a dropped database out of the way of a new one of its name.

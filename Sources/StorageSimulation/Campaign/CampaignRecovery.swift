@@ -41,7 +41,7 @@ struct CampaignRecovery {
         if plan.faultsInRecovery, depth < CrashCampaign.depth {
             failThenRecover(image, depth: depth)
         } else {
-            judge(image, seed: plan.seed &+ UInt64(depth))
+            judge(image, seed: plan.seed &+ UInt64(plan.scale == .dense ? stateCount : depth))
         }
         image.disk.snapshotHook = nil
         hash = hash &* 31 &+ image.disk.traceHash
@@ -60,10 +60,10 @@ struct CampaignRecovery {
                 try judgeDamaged(image, seed: seed)
                 return
             }
-            let goesOn = seed % 4 == 0 ? image.disk.crashImage(.keepAll) : nil
+            let goesOn = seed % plan.goingOnPeriod == 0 ? image.disk.crashImage(.keepAll) : nil
             // A reader sees what recovery is about to make, and does not make it.
             let seen =
-                seed % 4 == 1 && plan.disk == .sound
+                seed % plan.goingOnPeriod == 1 && plan.disk == .sound
                 ? try Simulation.readOnly(image.disk.crashImage(.keepAll), seed: seed) : nil
             let state = try recover(image.disk, seed: seed)
             if let verdict = oracle(image).verdict(state) { failures.append("\(image.label): \(verdict)") }

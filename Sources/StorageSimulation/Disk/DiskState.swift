@@ -19,6 +19,8 @@ struct DiskState: Sendable {
     var faults: FaultPlan = .none
     var trace = CallTrace()
     var capacityByteCount: UInt64?
+    /// How often what a crash leaves for certain has changed.
+    var durableVersion = 0
 
     // MARK: Names
 
@@ -133,6 +135,7 @@ struct DiskState: Sendable {
         let inode = try resolve(path, .synchronizeDirectory)
         guard inodes[inode].isDirectory else { throw fault(ErrorNumber.notDirectory, .synchronizeDirectory, path) }
         if loss == .nothing { return }
+        durableVersion += 1
         var kept: [PendingOperation] = []
         for (index, operation) in pending.enumerated() {
             guard case .entry(let change) = operation.effect,

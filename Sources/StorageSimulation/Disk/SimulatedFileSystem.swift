@@ -80,6 +80,9 @@ public final class SimulatedFileSystem: FileSystem {
     /// How many effects a crash may lose now.
     public var pendingOperationCount: Int { state.withLock { $0.pending.count } }
 
+    /// Changes whenever a crash that loses all it may would leave something else.
+    var durableVersion: Int { state.withLock { $0.durableVersion } }
+
     /// A hash over all calls made, equal for equal runs in any process.
     public var traceHash: UInt64 { state.withLock { $0.trace.hash } }
 

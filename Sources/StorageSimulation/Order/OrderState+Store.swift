@@ -34,8 +34,9 @@ extension OrderState {
         numbers[entry.name] = entry.number
         guard databases[entry.number] == nil else { return }
         var order = DatabaseOrder(entry)
-        if let disk, let bytes = disk.volatileBytes(of: StoragePath(entry.name, "vectors.jvdb"), from: 0) {
-            unsafe bytes.withUnsafeBytes { unsafe order.load($0) }
+        let path = StoragePath(entry.name, "vectors.jvdb")
+        if let disk, disk.volatileByteCount(of: path) != nil {
+            order.load(path, on: disk)
         } else {
             order.generation = 1
         }

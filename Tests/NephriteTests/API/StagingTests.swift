@@ -1,3 +1,5 @@
+// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
+// applied for as long as a test needs.
 import Foundation
 import StorageIO
 import Synchronization
@@ -5,8 +7,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
-/// applied for as long as a test needs.
 @Suite(.timeLimit(.minutes(20)))
 struct StagingTests {
     /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it
@@ -15,23 +15,14 @@ struct StagingTests {
         bulkByteThreshold: Int = 1 << 20,
         _ body: (VectorStore, VectorDatabase, VectorDatabase, Gate) async throws -> Void
     ) async throws {
-        let directory = TestStore()
-        let gate = Gate()
-        let hooked = HookedFileSystem(directory.memory!)
-        hooked.set(gate.hook)
-        directory.configuration.environment.fileSystem = { _ in hooked }
-        directory.configuration.bulkByteThreshold = bulkByteThreshold
-        try await directory.open { store in
+        try await GatedStore.open({ $0.bulkByteThreshold = bulkByteThreshold }) { store, gate in
             let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
             let b = try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
             // Files grow when they are first written to, which must not meet the gate.
             try await a.upsert(testRecord("first", 0))
             try await b.upsert(testRecord("first", 0))
-            defer { gate.open() }
             try await body(store, a, b, gate)
         }
-        hooked.set(nil)
-        try await directory.open { try await $0.expectSound() }
     }
 
     /// Starts a write and returns once it is staged: the queue has given out its version.
@@ -42,6 +33,18 @@ struct StagingTests {
         let before = try await store.statistics().lastVersion
         group.addTask { try await write() }
         while try await store.statistics().lastVersion == before { await Task.yield() }
+    }
+
+    /// Starts a transaction that stores `x` in both databases, and returns once it is staged.
+    private func startTransaction(
+        _ group: inout ThrowingTaskGroup<Void, any Error>, _ store: VectorStore
+    ) async throws {
+        try await start(&group, store) {
+            try await store.transaction { tx in
+                try await tx.upsert(testRecord("x", 1), into: "a")
+                try await tx.upsert(testRecord("x", 1), into: "b")
+            }
+        }
     }
 
     @Test("A refused batch does not hide the pending commit it was judged against")
@@ -171,12 +174,7 @@ struct StagingTests {
         try await withGate { store, a, b, gate in
             gate.shut()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) {
-                    try await store.transaction { tx in
-                        try await tx.upsert(testRecord("x", 1), into: "a")
-                        try await tx.upsert(testRecord("x", 1), into: "b")
-                    }
-                }
+                try await startTransaction(&group, store)
                 await gate.reached()
                 group.addTask { try await a.upsert(testRecord("x", 2)) }
                 group.addTask { () async throws in #expect(try await b.delete("x")) }
@@ -194,12 +192,7 @@ struct StagingTests {
         try await withGate { store, a, _, gate in
             gate.shut()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) {
-                    try await store.transaction { tx in
-                        try await tx.upsert(testRecord("x", 1), into: "a")
-                        try await tx.upsert(testRecord("x", 1), into: "b")
-                    }
-                }
+                try await startTransaction(&group, store)
                 await gate.reached()
                 await expectError(.conflict) {
                     try await store.transaction { tx in

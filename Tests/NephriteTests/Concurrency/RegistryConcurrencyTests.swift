@@ -1,3 +1,4 @@
+// Openings, closings, creations and drops that meet each other (C4, O1).
 import StorageIO
 import StorageSimulation
 import Synchronization
@@ -6,7 +7,6 @@ import Testing
 @testable import Nephrite
 
 extension ConcurrencyTests {
-    /// Openings, closings, creations and drops that meet each other (C4, O1).
     @Suite(.timeLimit(.minutes(20)))
     struct RegistryConcurrencyTests {
         @Test("A burst of callers opens a closed file once", arguments: Setting.Backing.allCases)

@@ -17,6 +17,9 @@ enum Campaign {
     static let firstSteps = ProcessInfo.processInfo.environment["NEPHRITE_STEP"].map { names in
         WorkloadStep.allCases.filter { names.split(separator: ",").contains(Substring($0.rawValue)) }
     }
+    /// The scale of that seed (NEPHRITE_SCALE).
+    static let scale =
+        ProcessInfo.processInfo.environment["NEPHRITE_SCALE"].flatMap { CampaignPlan.Scale(rawValue: $0) } ?? .whole
 }
 
 @Suite(.timeLimit(.minutes(20)))

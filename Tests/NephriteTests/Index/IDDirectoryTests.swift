@@ -1,3 +1,4 @@
+// The id directory against a dictionary, with hashes at random and hashes an adversary would choose, while it grows.
 import StorageFormat
 import StorageSimulation
 import Testing

@@ -1,10 +1,10 @@
+// Salvage: whatever is damaged, what verifies is copied, what does not is named, and the damaged store is not touched.
 import Nephrite
 import StorageFormat
 import StorageIO
 import StorageSimulation
 import Testing
 
-/// Salvage: whatever is damaged, what verifies is copied, what does not is named, and the damaged store is not touched.
 @Suite(.timeLimit(.minutes(20)))
 struct SalvageTests {
     private static let dimension = 5
