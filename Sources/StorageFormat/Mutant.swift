@@ -13,7 +13,7 @@
         // Syncs that are left out or not believed (MutantFileSystem).
         case acknowledgeBeforeSync, retryFailedSync, skipTailSync, skipSegmentNameSync, skipCatalogueSync
         case skipCatalogueNameSync, skipDatabaseNameSync, skipNewFileSync, skipDataSync
-        case swallowWriteError, trustShortWrite, rollBackWithoutZeros
+        case swallowWriteError, trustShortWrite, trustNeverWritten, rollBackWithoutZeros
         // Checkpoints.
         case skipIndexSync, skipHeaderSync, writeActiveRegion, claimUnappliedCommits, checkpointBeforeLog, dropDirtyPage
         // Space.

@@ -237,11 +237,12 @@ struct StoreOpening {
             var orphans: [String] = []
             for entry in try fileSystem.list(.root) where entry.kind == .directory && entry.name != "wal" {
                 if names.contains(entry.name) { continue }
-                let isLeftover =
-                    entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
-                    || entry.name.hasPrefix(DatabaseDirectory.creatingPrefix) || directory.isUnused(entry.name)
-                if isLeftover {
+                if entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
+                    || entry.name.hasPrefix(DatabaseDirectory.creatingPrefix)
+                {
                     try directory.removeIfThere(entry.name)
+                } else if directory.isUnused(entry.name) {
+                    try directory.removeUnclaimed(entry.name)
                 } else {
                     orphans.append(entry.name)
                 }

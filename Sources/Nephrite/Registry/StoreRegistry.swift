@@ -189,7 +189,7 @@ actor StoreRegistry {
         } catch {
             // Unless the commit is certainly not in the log, the directory must stay: the next open may find it there.
             if (error as? StoreError)?.code == .diskFull {
-                _ = await context.io.run { try? directory.removeIfThere(name) }
+                _ = await context.io.run { try? directory.removeUnclaimed(name) }
             }
             throw error
         }

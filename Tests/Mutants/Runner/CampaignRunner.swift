@@ -2,7 +2,7 @@
 //
 //     nephrite-mutants list                        the names of the seeded bugs
 //     nephrite-mutants seeds FIRST COUNT [SCALE]   crash campaign; SCALE is whole, small or dense
-//     nephrite-mutants matrix STEP                 every STEP-th failing call of every part of the fault matrix
+//     nephrite-mutants matrix STEP [LANE]          every STEP-th failing call of every part of the fault matrix
 //     nephrite-mutants damage STEP                 every STEP-th damage of both golden stores
 //     nephrite-mutants orphans COUNT               that many writes that do not fit, for each of four seeds
 //     nephrite-mutants hunt COUNT                  seeds, then a sample of the others

@@ -225,6 +225,69 @@ struct StagingTests {
     }
 
     @Test(
+        "Whoever writes an id of a bulk batch that is on its way to the disk goes behind it", arguments: [true, false])
+    func writerBehindBulk(_ succeeds: Bool) async throws {
+        let directory = TestStore()
+        let gate = Gate(under: "a/")
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        directory.configuration.bulkByteThreshold = 1
+        try await directory.open { store in
+            let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await a.upsert(testRecord("first", 0))
+            hooked.set(gate.hook)
+            defer { gate.open() }
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let records = [testRecord("x", 1), testRecord("y", 1), testRecord(succeeds ? "z" : "first", 1)]
+                    if succeeds {
+                        try await a.insert(records)
+                    } else {
+                        // Judged while it is written; its slots must not be given away before that has ended.
+                        await expectError(.recordExists) { try await a.insert(records) }
+                    }
+                }
+                await gate.reached()
+                // Of other ids: not held up.
+                try await a.upsert(testRecord("other", 2))
+                if succeeds {
+                    group.addTask { try await a.upsert(testRecord("x", 3)) }
+                    for _ in 0..<100 { await Task.yield() }
+                    #expect(try await a.contains("x") == false)
+                } else {
+                    try await a.upsert(testRecord("x", 3))
+                }
+                #expect(try await a.contains("y") == false)
+                gate.open()
+                try await group.waitForAll()
+            }
+            hooked.set(nil)
+            #expect(try await a.record(for: "x")?.content == testRecord("x", 3))
+            #expect(try await a.record(for: "y")?.content == (succeeds ? testRecord("y", 1) : nil))
+            #expect(try await a.count() == (succeeds ? 5 : 3))
+            try await store.expectSound()
+        }
+        try await directory.open { try await $0.expectSound() }
+    }
+
+    @Test("What waits for the log's sync is in no statistics either")
+    func statisticsBeforeSync() async throws {
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
+                await gate.reached()
+                for _ in 0..<100 { await Task.yield() }
+                #expect(try await a.statistics().recordCount == 1)
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.statistics().recordCount == 2)
+        }
+    }
+
+    @Test(
         "Writers that fight over the same few ids leave a sound store", arguments: Setting.Backing.allCases,
         [1 << 20, 1])
     func contention(_ backing: Setting.Backing, _ threshold: Int) async throws {

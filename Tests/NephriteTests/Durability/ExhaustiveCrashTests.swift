@@ -13,13 +13,13 @@ enum Campaign {
     static let isLong = ProcessInfo.processInfo.environment["NEPHRITE_LONG"] == "1"
     /// A seed to replay alone (NEPHRITE_SEED).
     static let seed = ProcessInfo.processInfo.environment["NEPHRITE_SEED"].flatMap { UInt64($0) }
+    /// The scale of that seed (NEPHRITE_SCALE).
+    static let scale =
+        ProcessInfo.processInfo.environment["NEPHRITE_SCALE"].flatMap { CampaignPlan.Scale(rawValue: $0) } ?? .whole
     /// The first steps to go through: all, unless NEPHRITE_STEP names some (`growth,drop`).
     static let firstSteps = ProcessInfo.processInfo.environment["NEPHRITE_STEP"].map { names in
         WorkloadStep.allCases.filter { names.split(separator: ",").contains(Substring($0.rawValue)) }
     }
-    /// The scale of that seed (NEPHRITE_SCALE).
-    static let scale =
-        ProcessInfo.processInfo.environment["NEPHRITE_SCALE"].flatMap { CampaignPlan.Scale(rawValue: $0) } ?? .whole
 }
 
 @Suite(.timeLimit(.minutes(20)))

@@ -182,7 +182,8 @@ struct RunningCheckTests {
     func headerPageOnReadOnlyDisk() async throws {
         let disk = SimulatedFileSystem()
         try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
-            try await store.createDatabase("a", options: .init(dimension: 3)).insert(testRecord("one", 1))
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert(testRecord("one", 1))
         }
         disk.flipBit(Self.path, bit: 8 * 50)
         try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
