@@ -76,6 +76,7 @@ enum Workload: String, CaseIterable {
     case filtered
     case mixed
     case kill9
+    case churn
 
     /// Carries out a job and prints its result lines.
     func run(_ job: Job) async throws {
@@ -87,6 +88,7 @@ enum Workload: String, CaseIterable {
         case .filtered: try await runFiltered(job)
         case .mixed: try await runMixed(job)
         case .kill9: try await runKill9(job)
+        case .churn: try await runChurn(job)
         }
     }
 }

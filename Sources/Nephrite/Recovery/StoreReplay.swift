@@ -91,7 +91,7 @@ struct StoreReplay {
             guard let own = commits[entry.number] else { continue }
             let last = own.last?.lsn ?? 0
             let loader = DatabaseLoader(
-                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, acceptsOlderGeneration: true)
+                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, purpose: .recovery)
             let loaded: LoadedDatabase
             do throws(StoreError) {
                 loaded = try loader.load()

@@ -12,8 +12,10 @@ struct LogTask {
     var segment: SegmentWriter
     /// The last commit that a sync marker or a later record declares to be on disk.
     private var markedLSN: UInt64
-    /// Commits that a full disk kept out of the log. One that was staged on top of them may still be on its way.
-    private var undone: Set<UInt64> = []
+    /// Commits that a full disk kept out of the log, for as long as one that was staged on top of them may be on its way.
+    private var undone: Set<UInt64> = [] {
+        didSet { log.undoneCount.store(undone.count, ordering: .relaxed) }
+    }
 
     init(log: WriteAheadLog, segment: SegmentWriter) {
         self.log = log
@@ -24,8 +26,13 @@ struct LogTask {
     /// Writes everything that waits, and a sync marker when nothing waits any more.
     mutating func processAll() async {
         while true {
+            // Asked before the queue is drained: what is being prepared now was prepared after the undoing.
+            let isPreparing = log.preparing.load(ordering: .acquiring) > 0
             let batch = log.queue.drain()
-            if batch.isEmpty { break }
+            if batch.isEmpty {
+                if !isPreparing, !undone.isEmpty { undone = [] }
+                break
+            }
             await process(batch)
         }
         writeMarker()
@@ -410,6 +417,9 @@ struct LogTask {
     /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
     private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
         guard !undone.isEmpty else { return commits }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.keepOrphans) { return commits }
+        #endif
         var kept: [StagedCommit] = []
         var orphans: [StagedCommit] = []
         for commit in commits {

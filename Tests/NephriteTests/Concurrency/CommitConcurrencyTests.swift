@@ -17,20 +17,11 @@ extension ConcurrencyTests {
             _ change: (inout StoreConfiguration) -> Void = { _ in },
             _ body: (VectorStore, VectorDatabase, Gate) async throws -> Void
         ) async throws {
-            let directory = TestStore()
-            let gate = Gate()
-            let hooked = HookedFileSystem(directory.memory!)
-            hooked.set(gate.hook)
-            directory.configuration.environment.fileSystem = { _ in hooked }
-            change(&directory.configuration)
-            try await directory.open { store in
+            try await GatedStore.open(change) { store, gate in
                 let database = try await store.createDatabase("a", options: Stamp.options)
                 try await database.upsert(Stamp(writer: 9, number: 9, count: 9).record)
-                defer { gate.open() }
                 try await body(store, database, gate)
             }
-            hooked.set(nil)
-            try await directory.open { try await $0.expectSound() }
         }
 
         @Test("64 upserts that meet at the log share its syncs")

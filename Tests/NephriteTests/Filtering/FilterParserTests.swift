@@ -68,6 +68,19 @@ import Testing
                 == Filter(parsing: "a == 1"))
     }
 
+    @Test(
+        "Sixty-four levels of and, or and not are a filter, one more is none", arguments: [1, 2, 63, 64, 65, 66, 500])
+    func levels(_ depth: Int) throws {
+        // A condition by itself is a level.
+        var text = "a == 1"
+        for level in 1..<depth { text = level % 2 == 0 ? "b == 1 && (\(text))" : "b == 1 || (\(text))" }
+        let filter = Result { try Filter(parsing: text) }
+        let compiled = Result { try CompiledFilter(try filter.get()) }
+        let isFilter = (try? compiled.get()) != nil
+        #expect(isFilter == (depth <= 64), "\(depth)")
+        if let filter = try? filter.get(), depth <= 64 { #expect(try Filter(parsing: filter.description) == filter) }
+    }
+
     @Test("Text that is too long is refused")
     func long() throws {
         let error = #expect(throws: StoreError.self) {

@@ -68,6 +68,28 @@ struct StoreCatalogueTests {
         }
     }
 
+    @Test("A database is opened, or created if it is not there, by many at once; not with another shape")
+    func openOrCreate() async throws {
+        let options = DatabaseOptions(dimension: 3, metric: .euclidean)
+        try await TestStore().open { store async throws in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for index in 0..<20 {
+                    group.addTask {
+                        try await store.openDatabase("a", options: options).insert(testRecord("r\(index)", index))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let other = DatabaseOptions(dimension: 3, metric: .euclidean, durability: .relaxed)
+            #expect(try await store.openDatabase("a", options: other).count() == 20)
+            #expect(try await store.databases().map(\.options) == [options])
+            for wrong in [DatabaseOptions(dimension: 4, metric: .euclidean), DatabaseOptions(dimension: 3)] {
+                await expectError(.invalidArgument) { _ = try await store.openDatabase("a", options: wrong) }
+            }
+            await expectError(.invalidName) { _ = try await store.openDatabase("A", options: options) }
+        }
+    }
+
     @Test("Options out of range are refused")
     func badOptions() async throws {
         try await TestStore().open { store async throws in
