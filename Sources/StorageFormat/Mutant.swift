@@ -20,7 +20,7 @@
         case reuseBeforeCheckpoint, reuseUnderSnapshot, growWithoutLog
         // The log.
         case publishBeforeSync, publishHalf, applyOutOfOrder, claimUnsynced, skipSealSync, neverFlush
-        case deleteNeededSegments, ignorePreviousCheckpoint, deleteNewestFirst
+        case deleteNeededSegments, ignorePreviousCheckpoint, deleteNewestFirst, keepOrphans
         // Judging writes.
         case ignoreExpectedVersion, ignoreConflict, compareHashes
         // Databases.
