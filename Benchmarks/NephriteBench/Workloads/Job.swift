@@ -13,6 +13,8 @@ struct Job: Codable, Sendable {
     var seconds: Double?
     var runs: Int?
     var kind: String?
+    /// Bytes of vectors from which a batch is a bulk batch, where the default is not wanted.
+    var bulk: Int?
     /// Which part of the workload a child of ours carries out.
     var stage: String?
     /// The store a child of ours works on.
@@ -27,6 +29,7 @@ struct Job: Codable, Sendable {
         case seconds
         case runs
         case kind
+        case bulk
         case stage
         case path
     }
@@ -51,6 +54,7 @@ struct Job: Codable, Sendable {
     var configuration: StoreConfiguration {
         var configuration = StoreConfiguration()
         configuration.searchThreadCount = threadCount
+        if let bulk { configuration.bulkByteThreshold = bulk }
         return configuration
     }
 

@@ -83,11 +83,14 @@ public struct StoreStatistics: Sendable, Hashable, Codable {
 extension DatabaseFile {
     func statistics() -> DatabaseStatistics {
         let pages = index.records.pages.pageCount + index.directory.pages.pageCount
+        // The index may hold a commit already that is not on disk yet.
+        let seen = cell.currentSnapshot()
+        let recordCount = seen?.count ?? index.liveCount
         return DatabaseStatistics(
-            name: identity.name, recordCount: index.liveCount, deletedCount: index.deletedCount,
+            name: identity.name, recordCount: recordCount, deletedCount: index.deletedCount,
             dimension: identity.options.dimension, fileByteCount: Int(layout.fileByteCount),
-            vectorByteCount: index.liveCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
-            lastVersion: lastCommitLSN, checkpointVersion: checkpointLSN,
+            vectorByteCount: recordCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
+            lastVersion: seen?.version ?? lastCommitLSN, checkpointVersion: checkpointLSN,
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,
             searches: cell.metrics.searches.current, snapshotCount: cell.ledger.aliveCount,

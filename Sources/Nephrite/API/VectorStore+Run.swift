@@ -33,7 +33,7 @@ extension VectorStore {
             #endif
             let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
-            let io = IOContext(executor: threads.io)
+            let io = IOContext(executor: threads.io, returning: configuration.environment.executor)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
             let store = assemble(opened, fileSystem: fileSystem, io: io, threads: threads)
             try await serve(store, opened, threads)

@@ -131,13 +131,23 @@ struct CodeFile {
 
     // MARK: Creating
 
+    /// Where a file is made: what a crash leaves of it is never taken for codes.
+    private static func temporaryPath(_ identity: DatabaseIdentity) -> StoragePath {
+        StoragePath(identity.name, name + ".tmp")
+    }
+
     /// Makes an empty file in place of whatever is there, durably.
+    ///
+    /// The front of it is written whole before the file gets its name: space that was allocated and never written may
+    /// show what an earlier file of the same database had there, and that is a header that would be believed.
     static func create(
         _ identity: DatabaseIdentity, seed: UInt64, centre: [Float], chunkByteCount: Int, on fileSystem: any FileSystem
     ) throws(FileSystemError) -> CodeFile {
-        do {
-            try fileSystem.unlink(path(identity))
-        } catch  where error.isNotFound {}
+        for path in [temporaryPath(identity), path(identity)] {
+            do throws(FileSystemError) {
+                try fileSystem.unlink(path)
+            } catch  where error.isNotFound {}
+        }
         let codec = VectorCodec(dimension: identity.options.dimension, seed: seed, centre: centre)
         let centreBytes = unsafe centre.withUnsafeBytes { unsafe Array($0) }
         let header = CodeFileHeader(
@@ -149,15 +159,19 @@ struct CodeFile {
                 rowByteCount: codec.highStride + codec.lowStride + CodeFileHeader.checksumByteCount),
             centreCount: centre.count,
             centreChecksum: unsafe centreBytes.withUnsafeBytes { unsafe CRC32C.checksum($0) })
-        let file = try fileSystem.open(path(identity), .createNew)
+        var front = [UInt8](repeating: 0, count: CodeFileHeader.centreOffset)
+        let start = header.copy * CodeFileHeader.byteCount
+        front.replaceSubrange(start..<start + CodeFileHeader.byteCount, with: header.encode())
+        let file = try fileSystem.open(temporaryPath(identity), .createNew)
         do throws(FileSystemError) {
             try file.allocate(offset: 0, length: UInt64(header.chunksOffset))
-            try file.writeBytes(centreBytes, at: UInt64(CodeFileHeader.centreOffset))
-            try file.writeBytes(header.encode(), at: UInt64(header.copy * CodeFileHeader.byteCount))
+            try file.writeBytes(front + centreBytes, at: 0)
             try file.synchronize()
+            try fileSystem.rename(temporaryPath(identity), to: path(identity))
             try fileSystem.synchronizeDirectory(path(identity).parent)
         } catch {
             try? file.close()
+            try? fileSystem.unlink(temporaryPath(identity))
             try? fileSystem.unlink(path(identity))
             throw error
         }

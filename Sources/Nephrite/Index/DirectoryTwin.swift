@@ -24,7 +24,11 @@ struct DirectoryTwin: Sendable {
     /// Notes what was written to the other table.
     @inline(__always)
     mutating func note(_ bucket: DirectoryBucket, at index: Int) {
-        if writes.count < Self.writeLimit { writes.append(Write(index: index, bucket: bucket)) } else { isOverfull = true }
+        if writes.count < Self.writeLimit {
+            writes.append(Write(index: index, bucket: bucket))
+        } else {
+            isOverfull = true
+        }
     }
 
     /// Whether no snapshot holds the table, and it can be brought up to date.

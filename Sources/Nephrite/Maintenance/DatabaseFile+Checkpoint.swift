@@ -47,6 +47,28 @@ extension DatabaseFile {
         }
     }
 
+    /// What is damaged of the newest checkpoint where it lies in the file. Writers and checkpoints go on meanwhile; what is
+    /// found while a checkpoint began may be its work, and is looked at again.
+    func damagesOnDisk() async -> [Damage] {
+        var attempt = 1
+        while true {
+            while isCheckpointing { await waitForChange() }
+            if isClosed { return [] }
+            // Where one checkpoint follows upon another, the next one waits in the end.
+            let keepsOthersWaiting = attempt == 3
+            isCheckpointing = keepsOthersWaiting
+            let begun = epoch
+            let check = CheckpointCheck(identity: identity, file: dataFile.file, generation: generation)
+            let damages = await context.io.run { check.run() }
+            if keepsOthersWaiting {
+                isCheckpointing = false
+                wakeWaiters()
+            }
+            if damages.isEmpty || epoch == begun { return damages }
+            attempt += 1
+        }
+    }
+
     /// Everything of the database up to it is applied.
     private var lsnToCheckpoint: UInt64 {
         #if NEPHRITE_MUTANTS

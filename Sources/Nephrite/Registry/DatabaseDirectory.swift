@@ -19,14 +19,16 @@ struct DatabaseDirectory {
             try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
             let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
             let bytes = Self.headerPages(header)
-            let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
-                do throws(FileSystemError) {
-                    return .success(try unsafe file.writeFully([buffer], at: 0))
-                } catch {
-                    return .failure(error)
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.trustNeverWritten) {
+                    let start = FileHeader.firstPage(generation: header.generation) * FileHeader.byteCount
+                    try file.writeBytes(Array(bytes[start..<start + 2 * FileHeader.byteCount]), at: UInt64(start))
+                } else {
+                    try file.writeBytes(bytes, at: 0)
                 }
-            }
-            try result.get()
+            #else
+                try file.writeBytes(bytes, at: 0)
+            #endif
             try file.synchronize()
             try file.close()
             try fileSystem.synchronizeDirectory(StoragePath(building))
@@ -87,6 +89,17 @@ struct DatabaseDirectory {
         }
         for entry in entries { try fileSystem.unlink(StoragePath(name, entry.name)) }
         try fileSystem.removeDirectory(StoragePath(name))
+    }
+
+    /// Removes a directory under a database's name that no catalogue entry claims, durably out of sight first: were it
+    /// emptied under its name, a crash could bring it back with somebody else's bytes in its file (see
+    /// ``SegmentWriter/remove(_:on:)``), and it would be kept as evidence of something.
+    func removeUnclaimed(_ name: String) throws(FileSystemError) {
+        let trash = Self.trashPrefix + name
+        try removeIfThere(trash)
+        try fileSystem.rename(StoragePath(name), to: StoragePath(trash))
+        try fileSystem.synchronizeDirectory(.root)
+        try removeIfThere(trash)
     }
 
     /// Whether a directory that no catalogue entry claims holds nothing but a database that was never used.

@@ -27,7 +27,7 @@ extension VectorStore {
         try configuration.validate()
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
-        let io = IOContext(executor: threads.io)
+        let io = IOContext(executor: threads.io, returning: configuration.environment.executor)
         let target = configuration.environment.fileSystem(directory)
         try await io.throwing { () throws(StoreError) in try Self.requireEmpty(target, directory) }
         let source = OverlayFileSystem(over: configuration.environment.fileSystem(path), readsBadSectorsAsZeros: true)

@@ -417,6 +417,9 @@ struct LogTask {
     /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
     private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
         guard !undone.isEmpty else { return commits }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.keepOrphans) { return commits }
+        #endif
         var kept: [StagedCommit] = []
         var orphans: [StagedCommit] = []
         for commit in commits {

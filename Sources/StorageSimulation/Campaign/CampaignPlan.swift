@@ -112,7 +112,7 @@ package struct CampaignPlan: Sendable {
     /// How the store is set up.
     var settings: SimulationSettings {
         var settings = SimulationSettings()
-        settings.seed = seed
+        settings.seed = SplitMix64.mix(seed)
         settings.maximumOpenFiles = seed % 3 == 0 ? 2 : 100
         settings.logByteLimit = seed % 2 == 0 ? 40 << 10 : 1 << 20
         // Around the log, or all of it through the log, which then has many segments.

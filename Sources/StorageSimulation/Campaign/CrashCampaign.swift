@@ -63,10 +63,15 @@ package enum CrashCampaign {
             traceHash: first.traceHash, workloadHash: first.workloadHash)
     }
 
-    /// The disk that every run starts from: a store that was shut down cleanly.
+    /// The disk that every run starts from: a store that was shut down cleanly, and what was deleted before that.
     package static let baseDisk = Result {
         let disk = SimulatedFileSystem()
-        try Simulation.run(disk) { store in try await RandomWorkload.prepare(store) }
+        var settings = SimulationSettings()
+        settings.seed = 0xBA5E
+        try Simulation.run(disk, settings) { store in
+            try await RandomWorkload.litter(store)
+            try await RandomWorkload.prepare(store)
+        }
         return disk.crashImage(.keepAll)
     }
 

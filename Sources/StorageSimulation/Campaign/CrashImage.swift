@@ -55,9 +55,9 @@ struct ImageCollector: Sendable {
         let image =
             switch kind {
             case 0: disk.processKillImage()
-            case 1: disk.crashImage(.loseAll)
-            case 2: disk.crashImage(.keepAll)
-            default: disk.crashImage(.random(seed: choice))
+            case 1: disk.crashImage(.loseAll, staleSeed: choice)
+            case 2: disk.crashImage(.keepAll, staleSeed: choice)
+            default: disk.crashImage(.random(seed: choice), staleSeed: choice)
             }
         let kinds = ["killed", "nothing kept", "everything kept"]
         add("call \(number), \(kind < 3 ? kinds[kind] : "random \(choice)")", image)

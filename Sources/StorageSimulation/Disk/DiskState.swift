@@ -19,6 +19,8 @@ struct DiskState: Sendable {
     var faults: FaultPlan = .none
     var trace = CallTrace()
     var capacityByteCount: UInt64?
+    /// Files that are gone, oldest first.
+    var graves: [DeletedFile] = []
     /// How often what a crash leaves for certain has changed.
     var durableVersion = 0
 
@@ -123,7 +125,10 @@ struct DiskState: Sendable {
     /// Applies a change to what calls see and notes it as pending.
     private mutating func change(_ change: EntryChange, _ path: StoragePath) {
         if let removed = change.removed { inodes[removed.directory].entries[removed.name] = nil }
-        if let added = change.added { inodes[added.directory].entries[added.name] = added.inode }
+        if let added = change.added {
+            inodes[added.directory].entries[added.name] = added.inode
+            inodes[added.inode].name = added.name
+        }
         pending.append(PendingOperation(callNumber: callCount, path: path, effect: .entry(change)))
     }
 
@@ -176,7 +181,10 @@ struct DiskState: Sendable {
                 && !inodes[index].isDirectory
         }
         pending.removeAll { operation in operation.fileInode.map { isGone[$0] } ?? false }
-        for index in inodes.indices where isGone[index] { inodes[index] = Inode(isDirectory: false) }
+        for index in inodes.indices where isGone[index] {
+            bury(inodes[index])
+            inodes[index] = Inode(isDirectory: false)
+        }
     }
 
     // MARK: Lock

@@ -115,8 +115,13 @@ public final class SimulatedFileSystem: FileSystem {
     /// What is left after a crash at this moment: a new file system without faults, hooks, locks or open files.
     ///
     /// Shares all unchanged bytes; neither file system sees what is done to the other later.
-    public func crashImage(_ choice: CrashChoice) -> SimulatedFileSystem {
-        let image = state.withLock { $0 }.crashImage(choice)
+    ///
+    /// - Parameter staleSeed: if given, blocks of 4 KiB that were allocated and never written do not read as zeros: the
+    ///   seed decides which of them hold what files that were deleted earlier had there; and files that were unlinked, are
+    ///   not open, and come back because their directory was not synced may hold others' bytes. ext4 does both after a
+    ///   loss of power where it journals data or does not order it, even if the file was synced after it was allocated.
+    public func crashImage(_ choice: CrashChoice, staleSeed: UInt64? = nil) -> SimulatedFileSystem {
+        let image = state.withLock { $0 }.crashImage(choice, staleSeed: staleSeed)
         return SimulatedFileSystem(state: image, rootDescription: rootDescription, clock: clock)
     }
 

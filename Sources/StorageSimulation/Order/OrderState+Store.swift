@@ -114,7 +114,9 @@ extension OrderState {
         renamedCatalogue = next
         // After a clean shutdown nobody looks for that commit in the log; it may be one that a full disk kept out.
         let claimed = next.isCleanShutdown ? next.catalogueLSN : max(next.catalogueLSN, next.lastLSN)
-        if claimed > log.syncedLSN { violate("O1", "the catalogue knows of commit \(claimed) before it is on disk") }
+        if claimed > log.syncedLSN {
+            violate("O1", "the catalogue knows of commit \(claimed), on disk is only commit \(log.syncedLSN)")
+        }
         guard next.isCleanShutdown else { return }
         for entry in next.entries {
             guard let order = databases[entry.number] else { continue }

@@ -2,9 +2,10 @@
 //
 //     nephrite-mutants list                        the names of the seeded bugs
 //     nephrite-mutants seeds FIRST COUNT [SCALE]   crash campaign; SCALE is whole, small or dense
-//     nephrite-mutants matrix STEP                 every STEP-th failing call of every part of the fault matrix
+//     nephrite-mutants matrix STEP [LANE]          every STEP-th failing call of every part of the fault matrix
 //     nephrite-mutants damage STEP                 every STEP-th damage of both golden stores
-//     nephrite-mutants hunt COUNT                  seeds, then a sample of the other two
+//     nephrite-mutants orphans COUNT               that many writes that do not fit, for each of four seeds
+//     nephrite-mutants hunt COUNT                  seeds, then a sample of the others
 import Foundation
 import StorageFormat
 import StorageSimulation
@@ -39,10 +40,12 @@ struct CampaignRunner {
             return try await seeds(first..<first + (numbers.dropFirst().first ?? 100), scale)
         case "matrix": return matrix(step: max(1, first))
         case "damage": return try damage(step: max(1, first))
+        case "orphans": return orphans(writes: max(1, first))
         default:
             var result = try await seeds(0..<max(1, first))
             if result.0 == nil { result = try damage(step: 251) }
             if result.0 == nil { result = matrix(step: 29) }
+            if result.0 == nil { result = orphans(writes: 40) }
             return result
         }
     }
@@ -78,6 +81,20 @@ struct CampaignRunner {
             }
         }
         return (nil, "\(runs) failing calls, \(states) states recovered")
+    }
+
+    static func orphans(writes: Int) -> (String?, String) {
+        var count = 0
+        for seed in 1...4 as ClosedRange<UInt64> {
+            for write in 1...writes {
+                let outcome = OrphanCampaign(seed: seed, failingWrite: write).run()
+                count += outcome.orphanCount
+                if let failure = outcome.failures.first {
+                    return ("by a full disk, seed \(seed), write \(write): \(failure)", "orphans")
+                }
+            }
+        }
+        return (nil, "\(4 * writes) writes that did not fit, \(count) orphans")
     }
 
     static func damage(step: Int) throws -> (String?, String) {

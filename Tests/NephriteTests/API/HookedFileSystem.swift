@@ -141,18 +141,23 @@ private final class HookedFile: StorageFile {
     func close() throws(FileSystemError) { try inner.close() }
 }
 
-/// Keeps a store's log from syncing until it is opened, so that commits wait in a known state: staged, not applied.
+/// Keeps a store's log, or another file, from syncing until it is opened, so that commits wait in a known state: staged,
+/// and seen by nobody.
 final class Gate: Sendable {
+    private let prefix: String
     private let condition = UncheckedCondition()
     private let state = Mutex((isShut: false, waiting: 0))
 
     // SAFETY: NSCondition may be used from any thread.
     private final class UncheckedCondition: @unchecked Sendable { let condition = NSCondition() }
 
-    /// A hook that holds syncs of the log while the gate is shut.
+    /// - Parameter prefix: how the paths begin whose syncs are held.
+    init(under prefix: String = "wal/") { self.prefix = prefix }
+
+    /// A hook that holds syncs while the gate is shut.
     var hook: HookedFileSystem.Hook {
         { (call, path) throws(FileSystemError) in
-            if call == .synchronizeData, path.description.hasPrefix("wal/") { self.pass() }
+            if call == .synchronizeData, path.description.hasPrefix(self.prefix) { self.pass() }
         }
     }
 
@@ -173,7 +178,8 @@ final class Gate: Sendable {
         while !isReached { await Task.yield() }
     }
 
-    private func pass() {
+    /// Holds the caller while the gate is shut.
+    func pass() {
         condition.condition.lock()
         state.withLock { $0.waiting += 1 }
         while state.withLock({ $0.isShut }) { condition.condition.wait() }

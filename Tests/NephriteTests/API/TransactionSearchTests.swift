@@ -1,9 +1,9 @@
+// Searches inside a transaction, with filters, radii and pages, against a model of what the transaction sees.
 import StorageSimulation
 import Testing
 
 @testable import Nephrite
 
-/// Searches inside a transaction, with filters, radii and pages, against a model of what the transaction sees.
 @Suite(.timeLimit(.minutes(10)))
 struct TransactionSearchTests {
     private static let dimension = 6

@@ -1,3 +1,4 @@
+// Codes that are not those that were written: their checksums tell, so that an exact search stays exact.
 import StorageFormat
 import StorageIO
 import StorageSimulation
@@ -5,7 +6,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Codes that are not those that were written: their checksums tell, so that an exact search stays exact.
 @Suite(.timeLimit(.minutes(20)))
 struct CodeChecksumTests {
     private static let path = StoragePath("a", CodeFile.name)

@@ -1,3 +1,4 @@
+// Encoding on demand, with progress, where there is room and where there is not.
 import StorageFormat
 import StorageIO
 import StorageSimulation
@@ -5,7 +6,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Encoding on demand, with progress, where there is room and where there is not.
 @Suite(.timeLimit(.minutes(20)))
 struct CodingProgressTests {
     private static let path = StoragePath("a", CodeFile.name)
