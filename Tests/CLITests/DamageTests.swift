@@ -136,8 +136,10 @@ import Testing
     func header(_ offset: Int) throws {
         try makeStore()
         try flip(Self.dataFile, at: offset)
-        #expect(try nephrite("count", "--store", store, "points").output == "300\n")
         try expectDamage(["header", Self.dataFile], "header at \(offset)")
+        #expect(try nephrite("count", "--store", store, "points").output == "300\n")
+        // Opening the file has mended it.
+        #expect(try nephrite("check", "--store", store).exitCode == 0)
     }
 
     @Test("both copies of the newest header are too much: nothing older is passed off as the database")
@@ -183,7 +185,7 @@ import Testing
         try FileManager.default.removeItem(atPath: store + "/CATALOG")
         let result = try nephrite("check", "--store", store)
         #expect(result.exitCode == 65)
-        #expect(result.errors.contains("no CATALOG"))
+        #expect(result.output.contains("no CATALOG"))
     }
 
     /// The end of the last commit that a later record declares to have been on disk. The process may have been killed
