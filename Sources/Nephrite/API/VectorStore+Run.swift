@@ -171,8 +171,11 @@ extension VectorStore {
                 var sealed = final
                 sealed.nextSegmentSequence = max(final.nextSegmentSequence, (sequences.max() ?? 0) + 1)
                 guard try Self.write(sealed, on: fileSystem) else { return .success(()) }
-                for sequence in sequences.sorted() { try fileSystem.unlink(SegmentWriter.path(sequence)) }
-                try fileSystem.synchronizeDirectory(SegmentWriter.directory)
+                var gone = sequences.sorted()
+                while !gone.isEmpty {
+                    try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
+                    gone.removeFirst(min(16, gone.count))
+                }
                 return .success(())
             } catch {
                 return .failure(StoreError(error))
