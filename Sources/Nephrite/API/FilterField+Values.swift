@@ -2,6 +2,9 @@
 /// ``MetadataValue``s, which is also what literals become.
 
 extension FilterField {
+    /// The same as ``Filter/field(_:)``, so that `.field("year") >= 2020` is a filter wherever one is expected.
+    public static func field(_ path: String) -> FilterField { Filter.field(path) }
+
     /// As with a ``MetadataValue``.
     public static func == (field: FilterField, value: some MetadataConvertible) -> Filter {
         filter(value) { field == $0 }

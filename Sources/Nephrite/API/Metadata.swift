@@ -91,7 +91,7 @@ public struct Metadata: Sendable, Hashable {
     /// The value of a field, nil if there is none.
     ///
     /// Assigning nil removes the field. What is not valid is reported when the metadata is stored, as in a literal. Each
-    /// assignment writes all fields anew: make many at once with ``init(_:)-([(String,MetadataValue)])``.
+    /// assignment writes all fields anew: make many at once with an initialiser.
     public subscript(key: String) -> MetadataValue? {
         get {
             unsafe encoded.withUnsafeBytes { bytes in

@@ -21,6 +21,9 @@ struct DiskState: Sendable {
     var capacityByteCount: UInt64?
     /// Files that are gone, oldest first.
     var graves: [DeletedFile] = []
+    /// Whether opening a file or syncing a directory failed: nobody can be expected to hold a file open then until its
+    /// end is on disk, so that no blocks are given away.
+    var hasFailedOnNames = false
     /// How often what a crash leaves for certain has changed.
     var durableVersion = 0
 
@@ -139,6 +142,7 @@ struct DiskState: Sendable {
     mutating func synchronizeDirectory(_ path: StoragePath, losing loss: SyncLoss?) throws(FileSystemError) {
         let inode = try resolve(path, .synchronizeDirectory)
         guard inodes[inode].isDirectory else { throw fault(ErrorNumber.notDirectory, .synchronizeDirectory, path) }
+        if loss != nil { hasFailedOnNames = true }
         if loss == .nothing { return }
         durableVersion += 1
         var kept: [PendingOperation] = []

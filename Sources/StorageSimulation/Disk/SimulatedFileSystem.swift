@@ -258,6 +258,7 @@ extension DiskState {
                 offset: offset)
         }
         guard case .fail(let code) = effect, !call.isSync, call != .close else { return }
+        if call == .open { hasFailedOnNames = true }
         throw fault(code, call, path, offset: call.hasOffset ? offset : nil)
     }
 }

@@ -48,7 +48,7 @@ extension DiskState {
     private mutating func giveAway(seed: UInt64) {
         let named = Set(inodes.flatMap { $0.entries.values })
         let takers = named.filter { !inodes[$0].isDirectory && inodes[$0].volatile.size > 0 }.sorted()
-        guard !takers.isEmpty else { return }
+        guard !takers.isEmpty, !hasFailedOnNames else { return }
         for index in inodes.indices where !inodes[index].isDirectory && !named.contains(index) {
             let size = inodes[index].durable.size
             guard size > 0, inodes[index].openCount == 0, !inodes[index].wasOpenAtKill else { continue }

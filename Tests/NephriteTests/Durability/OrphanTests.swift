@@ -1,8 +1,8 @@
+// Commits that were staged on one that a full disk keeps out of the log. They were once undone by luck: a seeded bug that
+// keeps them (`keepOrphans`) got away from the whole crash campaign, because nothing made writers meet at the right moment.
 import StorageSimulation
 import Testing
 
-/// Commits that were staged on one that a full disk keeps out of the log. They were once undone by luck: a seeded bug that
-/// keeps them (`keepOrphans`) got away from the whole crash campaign, because nothing made writers meet at the right moment.
 @Suite(.timeLimit(.minutes(20)))
 struct OrphanTests {
     @Test("Whatever write to the log does not fit, what builds on it is refused, and nothing else", arguments: 1...4)

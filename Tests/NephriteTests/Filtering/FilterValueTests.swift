@@ -16,6 +16,8 @@ import Testing
             (field.isBetween(byte, and: score), "f between 7 and 0.5"), (field.contains(language), #"f contains "en""#),
             (field == MetadataValue.integer(4), "f == 4"),
         ]
+        let dotted = SearchOptions(filter: .field("f") >= year).filter
+        #expect(dotted == (field >= year))
         for (filter, text) in pairs { #expect(try filter == Filter(parsing: text), "\(text)") }
     }
 

@@ -1,3 +1,5 @@
+// `check()` of a store that runs used to look at what it had in memory: damage of headers, page tables and index pages
+// came to light when the store was opened next.
 import StorageFormat
 import StorageIO
 import StorageSimulation
@@ -5,8 +7,6 @@ import Testing
 
 @testable import Nephrite
 
-/// `check()` of a store that runs used to look at what it had in memory: damage of headers, page tables and index pages
-/// came to light when the store was opened next.
 @Suite(.timeLimit(.minutes(20)))
 struct RunningCheckTests {
     private static let path = StoragePath("a", "vectors.jvdb")
