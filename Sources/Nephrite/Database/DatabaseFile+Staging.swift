@@ -10,7 +10,11 @@ extension DatabaseFile {
         await context.log.queue.waitForRoom()
         while true {
             try await makeRoom(for: batch)
-            if let version = try await batch.bulk == nil ? stageAndWait(batch) : placeAndWait(batch) { return version }
+            if batch.bulk != nil {
+                if let version = try await placeAndWait(batch) { return version }
+                continue
+            }
+            if let version = try await stageAndWait(batch) { return version }
             // A commit that is being prepared has one of the ids; it goes first.
             await waitForChange()
         }
@@ -52,6 +56,8 @@ extension DatabaseFile {
 
     /// Like ``stageAndWait(_:)`` for a bulk batch: it is judged while an I/O thread puts its vectors and payloads in place
     /// and syncs them. Until it is in the queue, who writes one of its ids waits, as for a transaction that prepares.
+    ///
+    /// - Returns: nil if a commit was in the way that was being prepared, once that may have changed.
     private func placeAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
         try checkOpen()
         allocate(batch)
@@ -59,17 +65,19 @@ extension DatabaseFile {
         let dataFile = dataFile
         let layout = layout
         let identity = identity
-        let (staged, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
+        let (staged, seen, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
             group.addTask(executorPreference: context.io.executor) {
                 dataFile.place(placement, layout: layout, vectorByteCount: identity.vectorByteCount)
             }
             let staged = Result { try stage(batch) }
-            return (staged, await group.next() ?? .success(()))
+            return (staged, changeCount, await group.next() ?? .success(()))
         }
         let part: CommitPart
         switch staged {
         case .success(let judged?): part = judged
         case .success(nil):
+            // What was in the way may have gone while the I/O thread was at work, and would wake nobody any more.
+            if changeCount == seen { await waitForChange() }
             release(batch)
             return nil
         case .failure(let error):

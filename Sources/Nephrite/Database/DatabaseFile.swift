@@ -67,6 +67,8 @@ actor DatabaseFile {
     /// The commit that last added extents; they make the file dirty even without a record.
     var lastLayoutLSN: UInt64 = 0
     var waiters: [CheckedContinuation<Void, Never>] = []
+    /// How often waiters were woken, for those who look at one time and wait at another.
+    var changeCount: UInt64 = 0
     /// Pages of the record table with records that the encoder has not been told of yet.
     var storedPages = PageMarks()
     /// Whether the encoder wants to be told.
@@ -115,6 +117,7 @@ actor DatabaseFile {
     }
 
     func wakeWaiters() {
+        changeCount &+= 1
         let woken = waiters
         waiters = []
         for waiter in woken { waiter.resume() }

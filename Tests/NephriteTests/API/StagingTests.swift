@@ -271,6 +271,42 @@ struct StagingTests {
         try await directory.open { try await $0.expectSound() }
     }
 
+    @Test("A bulk batch whose way is free again before it is on disk itself goes on")
+    func bulkBehindBulk() async throws {
+        // It was judged, met the one before it, and waited only once its own sync had ended: nobody woke it any more.
+        let directory = TestStore()
+        let gates = [Gate(under: "a/"), Gate(under: "a/")]
+        let syncCount = Atomic(0)
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        directory.configuration.bulkByteThreshold = 1
+        try await directory.open { store in
+            let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await a.upsert(testRecord("first", 0))
+            for gate in gates { gate.shut() }
+            defer { for gate in gates { gate.open() } }
+            hooked.set { (call, path) throws(FileSystemError) in
+                guard call == .synchronizeData, path.description.hasPrefix("a/") else { return }
+                let number = syncCount.wrappingAdd(1, ordering: .relaxed).newValue
+                if number <= gates.count { gates[number - 1].pass() }
+            }
+            async let first = a.upsert([testRecord("x", 1), testRecord("y", 1)])
+            await gates[0].reached()
+            async let second = a.upsert([testRecord("x", 2), testRecord("z", 2)])
+            // It is judged before its sync takes its turn behind the first one's.
+            for _ in 0..<1_000 { await Task.yield() }
+            gates[0].open()
+            _ = try await first
+            await gates[1].reached()
+            gates[1].open()
+            _ = try await second
+            hooked.set(nil)
+            #expect(try await a.record(for: "x")?.content == testRecord("x", 2))
+            #expect(try await a.count() == 4)
+            try await store.expectSound()
+        }
+    }
+
     @Test("What waits for the log's sync is in no statistics either")
     func statisticsBeforeSync() async throws {
         try await withGate { store, a, _, gate in

@@ -31,7 +31,8 @@ struct CodeFaultTests {
         let count = Box(0)
         hooked.set { (call, path) throws(FileSystemError) in
             let isAboutCodes =
-                path.description.hasPrefix("a/vectors.codes") || (call == .synchronizeDirectory && path.description == "a")
+                path.description.hasPrefix("a/vectors.codes")
+                || (call == .synchronizeDirectory && path.description == "a")
             guard call == fault.call, isAboutCodes else { return }
             let reached = count.update { count in
                 count += 1
