@@ -83,17 +83,21 @@ size_t nephrite_encode_scratch(size_t dimension) {
 
 void nephrite_encode_rows(
     const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
-    void *high, void *low, void *scratch) {
+    void *high, void *low, void *signs, void *scratch) {
     const size_t row_bytes = nephrite_code_nibble_bytes(codec->dimension) + nephrite_code_factor_bytes;
+    const size_t sign_stride = nephrite_code_sign_stride(codec->dimension);
     for (size_t i = 0; i < count; i += 1) {
         const float *row = (const float *)(const void *)((const uint8_t *)rows + i * stride);
-        set->encode(codec, row, (uint8_t *)high + i * row_bytes, (uint8_t *)low + i * row_bytes, (float *)scratch);
+        set->encode(
+            codec, row, (uint8_t *)high + i * row_bytes, (uint8_t *)low + i * row_bytes,
+            sign_stride == 0 ? NULL : (uint8_t *)signs + i * sign_stride, (float *)scratch);
     }
 }
 
 // The masked rows of a block, in ascending order; a multiple of four, filled up with the last.
 struct block {
-    size_t count, nibble_bytes, row_bytes;
+    /// Bytes of nibbles or bits in front of the factors, and of the whole row.
+    size_t count, code_bytes, row_bytes;
     /// Whether the rows lie anywhere, not behind one another.
     int is_scattered;
     uint8_t places[nephrite_code_block_rows];
@@ -102,16 +106,24 @@ struct block {
     _Alignas(64) float factors[nephrite_code_block_rows * 4];
 };
 
-static void prepare(struct block *block, size_t dimension, uint64_t mask) {
-    block->nibble_bytes = nephrite_code_nibble_bytes(dimension);
-    block->row_bytes = block->nibble_bytes + nephrite_code_factor_bytes;
+static void prepare(struct block *block, size_t code_bytes, uint64_t mask) {
+    block->code_bytes = code_bytes;
+    block->row_bytes = code_bytes + nephrite_code_factor_bytes;
     block->is_scattered = 0;
     if (mask != UINT64_MAX) memset(block->factors, 0, sizeof block->factors);
 }
 
-static void gather(struct block *block, size_t dimension, const uint8_t *rows, uint64_t mask) {
-    prepare(block, dimension, mask);
+static void gather(struct block *block, size_t code_bytes, const uint8_t *rows, uint64_t mask) {
+    prepare(block, code_bytes, mask);
     size_t count = 0;
+    if (mask == UINT64_MAX) {
+        for (; count < nephrite_code_block_rows; count += 1) {
+            block->places[count] = (uint8_t)count;
+            block->rows[count] = rows + count * block->row_bytes;
+        }
+        block->count = count;
+        return;
+    }
     for (uint64_t rest = mask; rest != 0; rest &= rest - 1) {
         const int place = __builtin_ctzll(rest);
         const uint8_t *row = rows + (size_t)place * block->row_bytes;
@@ -126,7 +138,7 @@ static void gather(struct block *block, size_t dimension, const uint8_t *rows, u
 // The same for rows that lie anywhere; the i-th has place i. Returns the mask of their places.
 static uint64_t gather_rows(struct block *block, size_t dimension, const void *const *rows, size_t count) {
     const uint64_t mask = count == 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
-    prepare(block, dimension, mask);
+    prepare(block, nephrite_code_nibble_bytes(dimension), mask);
     block->is_scattered = 1;
     for (size_t i = 0; i < count; i += 1) {
         block->places[i] = (uint8_t)i;
@@ -139,7 +151,7 @@ static uint64_t gather_rows(struct block *block, size_t dimension, const void *c
 
 static void gather_factors(struct block *block) {
     for (size_t i = 0; i < block->count; i += 1) {
-        memcpy(block->factors + 4 * block->places[i], block->rows[i] + block->nibble_bytes, 16);
+        memcpy(block->factors + 4 * block->places[i], block->rows[i] + block->code_bytes, 16);
     }
 }
 
@@ -194,8 +206,27 @@ uint64_t nephrite_code_scan(
     float *lower, float *upper) {
     if (mask == 0) return 0;
     struct block block;
-    gather(&block, query->dimension, (const uint8_t *)rows, mask);
+    gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
     return scan(set, query, &block, mask, threshold, lower, upper);
+}
+
+uint64_t nephrite_code_scan_signs(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
+    float *lower, float *upper) {
+    if (mask == 0) return 0;
+    struct block block;
+    gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
+    _Alignas(64) float sums[nephrite_code_block_rows];
+    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+    for (size_t i = 0; i < block.count; i += 4) {
+        int32_t found[4];
+        set->signs4(query, block.rows + i, found);
+        for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
+            sums[block.places[i + r]] = (float)(2 * found[r] - query->coarse_sum);
+        }
+    }
+    gather_factors(&block);
+    return bounds(set, &query->sign_bound, sums, &block, mask, threshold, lower, upper);
 }
 
 uint64_t nephrite_code_scan_rows(
@@ -242,7 +273,7 @@ void nephrite_code_scan_many(
     for (size_t q = 0; q < count; q += 1) survivors[q] = 0;
     if (mask == 0 || count == 0) return;
     struct block block;
-    gather(&block, queries[0]->dimension, (const uint8_t *)rows, mask);
+    gather(&block, nephrite_code_nibble_bytes(queries[0]->dimension), (const uint8_t *)rows, mask);
     scan_many(set, queries, count, &block, mask, thresholds, survivors, lower, upper);
 }
 
@@ -307,6 +338,13 @@ int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_co
     int32_t sums[16];
     set->coarse4x4(queries, rows, sums);
     return 2 * sums[0] - 15 * query->coarse_sum;
+}
+
+int32_t nephrite_code_sum_signs(const nephrite_code_set *set, const nephrite_code_query *query, const void *signs) {
+    const uint8_t *const rows[4] = {signs, signs, signs, signs};
+    int32_t sums[4];
+    set->signs4(query, rows, sums);
+    return 2 * sums[0] - query->coarse_sum;
 }
 
 int32_t nephrite_code_sum_refined(

@@ -63,6 +63,32 @@ CODE_TARGET static void fine4(const nephrite_code_query *query, const uint8_t *c
     _mm_storeu_si128((__m128i *)sums, sum_lanes4(found[0], found[1], found[2], found[3]));
 }
 
+// Bits are masks that let weights through, four rows abreast: their rows are so short that they lie in one stream.
+AVX512 void signs_step(__m512i *sums, const uint8_t *const *rows, size_t i, int k, __m512i weights) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    UNROLL for (int r = 0; r < 4; r += 1) {
+        uint64_t bits;
+        memcpy(&bits, rows[r] + i, 8);
+        const __m512i taken = _mm512_maskz_mov_epi8(_cvtu64_mask64(bits), weights);
+        sums[2 * r + k] = _mm512_dpbusd_epi32(sums[2 * r + k], ones, taken);
+    }
+}
+
+#define CODE_SIGNS signs4_vnni
+CODE_TARGET static void signs4_vnni(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *out) {
+    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
+    const int8_t *weights = query->coarse;
+    __m512i sums[8];
+    UNROLL for (int i = 0; i < 8; i += 1) sums[i] = _mm512_setzero_si512();
+    for (size_t i = 0; i < byte_count; i += 16) {
+        signs_step(sums, rows, i, 0, load(weights + 8 * i));
+        signs_step(sums, rows, i + 8, 1, load(weights + 8 * i + 64));
+    }
+    __m512i rows_sums[4];
+    UNROLL for (int r = 0; r < 4; r += 1) rows_sums[r] = _mm512_add_epi32(sums[2 * r], sums[2 * r + 1]);
+    _mm_storeu_si128((__m128i *)out, sum_lanes4(rows_sums[0], rows_sums[1], rows_sums[2], rows_sums[3]));
+}
+
 // Four rows by four queries: 16 sums in registers, each row's bytes unpacked once, each weight loaded once.
 AVX512 void coarse_step(__m512i (*sums)[4], const __m512i *bytes, const __m512i *weights, const __m512i *more_weights) {
     const __m512i mask = _mm512_set1_epi8(15);

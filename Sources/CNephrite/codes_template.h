@@ -220,8 +220,33 @@ static inline uint32_t bits_of(float value) {
     return bits;
 }
 
+// Signs, the estimate's factor N^2 / <y, s>, and the norm of its error for a query orthogonal to y: N sqrt(1 / c^2 - 1),
+// c the cosine of y and its signs (the estimator of RaBitQ, Gao and Long 2024).
+CODE_INLINE void encode_signs(
+    const float *values, const uint8_t *nibbles, size_t padded, size_t dimension, struct nephrite_high_factors factors,
+    int codable, float *code, uint8_t *signs) {
+    const size_t sign_bytes = nephrite_code_sign_bytes(dimension);
+    memset(signs, 0, sign_bytes);
+    if (codable) {
+        for (size_t i = 0; i < dimension; i += 1) {
+            code[i] = nibbles[i] < 8 ? -1 : 1;
+            signs[i / 8] |= (uint8_t)((nibbles[i] >> 3) << i % 8);
+        }
+        for (size_t i = dimension; i < padded; i += 1) code[i] = 0;
+        v16f products = {0};
+        for (size_t i = 0; i < padded; i += 16) products += CV16(values + i) * CV16(code + i);
+        const float product = sum16(&products), norm = factors.centred_norm;
+        const float cosine = product / (norm * sqrtf((float)dimension));
+        const float lost = 1 / (cosine * cosine) - 1;
+        factors.scale = norm * (norm / product);
+        factors.residual = (uint16_t)((bits_of(norm * sqrtf(lost > 0 ? lost : 0)) + 0xffff) >> 16);
+        factors.inverse = (uint16_t)(bits_of(factors.scale / norm) >> 16);
+    }
+    memcpy(signs + sign_bytes, &factors, sizeof factors);
+}
+
 CODE_TARGET static void encode(
-    const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, float *scratch) {
+    const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, uint8_t *signs, float *scratch) {
     const size_t dimension = codec->dimension, padded = nephrite_code_padded(dimension);
     const size_t nibble_bytes = nephrite_code_nibble_bytes(dimension);
     float *values = scratch, *high_code = values + padded, *both_code = high_code + padded;
@@ -256,7 +281,45 @@ CODE_TARGET static void encode(
     }
     memcpy(high + nibble_bytes, &row_factors, sizeof row_factors);
     memcpy(low + nibble_bytes, &code_factors, sizeof code_factors);
+    if (nephrite_code_sign_bytes(dimension) > 0) {
+        encode_signs(values, high_nibbles, padded, dimension, row_factors, codable, high_code, signs);
+    }
 }
+
+#ifndef CODE_SIGNS
+#define CODE_SIGNS signs4
+typedef int8_t v16c __attribute__((ext_vector_type(16), aligned(1)));
+typedef int16_t v16s __attribute__((ext_vector_type(16), aligned(2)));
+
+// Sixteen bits become lanes of ones, which let weights through.
+CODE_INLINE int32_t signs1(const int8_t *weights, const uint8_t *bits, size_t byte_count) {
+    const v16c places = {1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128};
+    v16i sums = {0};
+    while (byte_count > 0) {
+        // So many lanes' sums of weights of 8 bits fit 16 bits.
+        const size_t part = byte_count < 512 ? byte_count : 512;
+        v16s lanes = {0};
+        for (size_t i = 0; i < part; i += 2) {
+            const int8_t a = (int8_t)bits[i], b = (int8_t)bits[i + 1];
+            const v16c spread = {a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b};
+            const v16c taken = (v16c)((spread & places) == places) & *(const v16c *)(const void *)(weights + 8 * i);
+            lanes += __builtin_convertvector(taken, v16s);
+        }
+        sums += __builtin_convertvector(lanes, v16i);
+        bits += part;
+        weights += 8 * part;
+        byte_count -= part;
+    }
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i += 1) sum += sums[i];
+    return sum;
+}
+
+CODE_TARGET static void signs4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
+    for (int r = 0; r < 4; r += 1) sums[r] = signs1(query->coarse, rows[r], byte_count);
+}
+#endif
 
 #ifndef CODE_REFINED
 #define CODE_REFINED refined
@@ -338,6 +401,7 @@ const struct nephrite_code_set CODE_SET = {
     .encode = encode,
     .fine4 = fine4,
     .coarse4x4 = coarse4x4,
+    .signs4 = CODE_SIGNS,
     .refined = CODE_REFINED,
     .bounds16 = bounds16,
 };

@@ -29,7 +29,7 @@ import Testing
         "Values that no writer writes are refused, right checksum or not",
         arguments: [
             (32, 0), (56, (1 << 31) + 1), (64, 0), (64, 65_537), (72, 0), (72, 24), (72, 1 << 19), (76, 0), (76, 8),
-            (80, 64), (80, 384), (80, 1 << 17), (84, 2), (84, 4), (92, 1),
+            (80, 64), (80, 384), (80, 1 << 17), (84, 2), (84, 4), (92, 1), (92, 1 << 19), (96, 1),
         ])
     func values(_ offset: Int, _ value: Int) {
         var page = Fixtures.codes.encode()

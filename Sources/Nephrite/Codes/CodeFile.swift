@@ -73,7 +73,9 @@ struct CodeFile {
         guard isBelievable(header, identity, checkpointLSN) else { return .useless }
         guard let centre = try centre(header, in: file) else { return .useless }
         var codes = CodeFile(file: file, header: header, centre: centre)
-        guard codes.codec.highStride == header.highStride, codes.codec.lowStride == header.lowStride else {
+        guard codes.codec.highStride == header.highStride, codes.codec.lowStride == header.lowStride,
+            codes.codec.signStride == header.signStride
+        else {
             return .useless
         }
         let room = (Int(clamping: size) - header.chunksOffset) / header.chunkByteCount
@@ -136,8 +138,9 @@ struct CodeFile {
         let header = CodeFileHeader(
             uuid: identity.uuid, incarnation: identity.incarnation, generation: 1, seed: seed,
             dimension: identity.options.dimension, codecVersion: VectorCodec.version, highStride: codec.highStride,
-            lowStride: codec.lowStride,
-            chunkSlotCount: slotCount(ofChunk: chunkByteCount, rowByteCount: codec.highStride + codec.lowStride),
+            lowStride: codec.lowStride, signStride: codec.signStride,
+            chunkSlotCount: slotCount(
+                ofChunk: chunkByteCount, rowByteCount: codec.highStride + codec.lowStride + codec.signStride),
             centreCount: centre.count,
             centreChecksum: unsafe centreBytes.withUnsafeBytes { unsafe CRC32C.checksum($0) })
         let file = try fileSystem.open(path(identity), .createNew)
@@ -194,14 +197,15 @@ struct CodeFile {
     // MARK: Writing
 
     /// Writes the codes of slots that follow one another in one record page.
-    func write(
-        slot: Int, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer
-    ) throws(FileSystemError) {
+    func write(slot: Int, _ codes: EncodedRows) throws(FileSystemError) {
         let (chunk, row) = slot.quotientAndRemainder(dividingBy: header.chunkSlotCount)
         let start = header.chunksOffset + chunk * header.chunkByteCount
-        try unsafe file.writeFully([high], at: UInt64(start + row * header.highStride))
+        try unsafe file.writeFully([codes.high], at: UInt64(start + row * header.highStride))
         let lowStart = start + header.chunkSlotCount * header.highStride
-        try unsafe file.writeFully([low], at: UInt64(lowStart + row * header.lowStride))
+        try unsafe file.writeFully([codes.low], at: UInt64(lowStart + row * header.lowStride))
+        guard header.signStride > 0 else { return }
+        let signStart = lowStart + header.chunkSlotCount * header.lowStride
+        try unsafe file.writeFully([codes.signs], at: UInt64(signStart + row * header.signStride))
     }
 
     /// Makes the codes durable, then says so.

@@ -69,15 +69,28 @@ import CNephrite
             bound.per_centred = roundedUp(rounding + arithmetic * rotatedNorm)
             return bound
         }
+        /// What signs say, which is never certain: rounding of the query is one more random error.
+        func signBound(_ weights: Weights) -> nephrite_code_bound {
+            let weightNorm = norm(weights.values)
+            let width = (deviations ?? 0) / max(1, dimension - 1).squareRoot()
+            var bound = base
+            bound.step = weights.step
+            bound.angle = Float(1 / weightNorm)
+            bound.spread = Float((rotatedNorm * rotatedNorm + weights.error * weights.error).squareRoot() * width)
+            bound.per_centred = roundedUp(arithmetic * rotatedNorm)
+            return bound
+        }
 
         let fine = Weights(
             rotated, maximum: Double(nephrite_code_weight_max),
             sum: Double(nephrite_code_weight_sum_max))
         let coarse = Weights(rotated, maximum: 127, sum: .infinity)
         let count = rotated.count
-        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 5, alignment: 64)
+        let coarseCount = nephrite_code_coarse_padded(codec.dimension)
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 4 + coarseCount, alignment: 64)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: count * 4 + coarseCount)
         let wide = unsafe memory.bindMemory(to: Int16.self, capacity: count)
-        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 3 * count)
+        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 2 * count + coarseCount)
         for index in 0..<count {
             let value: Int = Int(fine.values[index])
             let low: Int = Int(Int8(truncatingIfNeeded: value))
@@ -92,7 +105,7 @@ import CNephrite
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
                 fine_bound: bound(fine, statistical), coarse_bound: bound(coarse, statistical),
-                refined_bound: bound(fine, nil)))
+                refined_bound: bound(fine, nil), sign_bound: signBound(coarse)))
     }
 
     deinit {

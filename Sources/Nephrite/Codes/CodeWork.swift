@@ -61,12 +61,12 @@ struct CodeWork {
             let slot = page * RecordTable.entriesPerPage + run.lowerBound
             try unsafe encoder.withCodes(
                 of: snapshot.vectorAddress(UInt32(slot)), stride: snapshot.identity.stride, count: run.count
-            ) { (high, low) throws(FileSystemError) in
-                try unsafe file.write(slot: slot, high: high, low: low)
+            ) { (codes) throws(FileSystemError) in
+                try unsafe file.write(slot: slot, codes)
             }
         }
         coded.insert(missing, page: page)
-        let byteCount = missing.count * (file.codec.highStride + file.codec.lowStride)
+        let byteCount = missing.count * (file.codec.highStride + file.codec.lowStride + file.codec.signStride)
         unstampedByteCount += byteCount
         unsyncedByteCount += byteCount
         if unsyncedByteCount >= Self.syncByteCount {

@@ -64,10 +64,13 @@ final class CascadeQuery {
     }
 
     /// Takes a block's bounds: `survivors` are the rows whose upper bound was not below the threshold.
+    ///
+    /// - Parameter bySigns: the bounds are from the plane of signs, not from the high plane, which has not been read.
     func take(
-        survivors: UInt64, of mask: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
+        survivors: UInt64, of mask: UInt64, bySigns: Bool = false, lower: UnsafePointer<Float>,
+        upper: UnsafePointer<Float>, slots: BlockSlots
     ) {
-        counts.bounded += mask.nonzeroBitCount
+        if bySigns { counts.estimated += mask.nonzeroBitCount } else { counts.bounded += mask.nonzeroBitCount }
         guard let codes, survivors != 0 else {
             settle()
             return
@@ -85,15 +88,19 @@ final class CascadeQuery {
             rest &= rest - 1
             let slot = slots[index]
             let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
-            let code = unsafe codes.lowRows(chunk: chunk) + row * stride
-            var line = 0
-            while line < stride {
-                unsafe nephrite_prefetch(code + line)
-                line += 64
-            }
+            unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride)
+            if bySigns { unsafe prefetch(codes.highRows(chunk: chunk) + row * stride, byteCount: stride) }
             pending.append(unsafe Candidate(upper: upper[index], slot: slot))
         }
         settle(first: settledCount)
+    }
+
+    private func prefetch(_ code: UnsafeRawPointer, byteCount: Int) {
+        var line = 0
+        while line < byteCount {
+            unsafe nephrite_prefetch(code + line)
+            line += 64
+        }
     }
 
     private func keepEstimates(

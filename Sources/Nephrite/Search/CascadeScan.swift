@@ -139,6 +139,11 @@ import StorageIO
         let hasCode = compareUncoded(mask, word: word)
         guard hasCode != 0, let codes = plan.codes, !coded.isEmpty else { return }
         let (chunk, row) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        if plan.usesSigns {
+            let signs = unsafe codes.signRows(chunk: chunk) + row * codes.codec.signStride
+            for query in coded { unsafe bound(signs, hasCode, firstSlot, query) }
+            return
+        }
         let rows = unsafe codes.highRows(chunk: chunk) + row * codes.codec.highStride
         if coded.count == 1 {
             unsafe bound(rows, hasCode, firstSlot, coded[0])
@@ -165,15 +170,22 @@ import StorageIO
         return hasCode
     }
 
+    /// Shows a query rows of the high plane, or of the plane of signs.
     private func bound(_ rows: UnsafeRawPointer, _ mask: UInt64, _ firstSlot: Int, _ query: CascadeQuery) {
         guard let code = query.code else { return }
         unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 128) { bounds in
             guard let lower = bounds.baseAddress else { return }
             let upper = unsafe lower + 64
-            let survivors = unsafe nephrite_code_scan(
-                kernels, code.pointer, rows, mask, query.threshold, lower, upper)
+            let survivors =
+                if plan.usesSigns {
+                    unsafe nephrite_code_scan_signs(
+                        kernels, code.pointer, rows, mask, query.threshold, lower, upper)
+                } else {
+                    unsafe nephrite_code_scan(kernels, code.pointer, rows, mask, query.threshold, lower, upper)
+                }
             unsafe query.take(
-                survivors: survivors, of: mask, lower: lower, upper: upper, slots: BlockSlots(from: firstSlot))
+                survivors: survivors, of: mask, bySigns: plan.usesSigns, lower: lower, upper: upper,
+                slots: BlockSlots(from: firstSlot))
         }
     }
 

@@ -21,7 +21,7 @@ import Testing
             let reference = EncodedRow(codec, row, kernels: sets.last)
             for set in sets.dropLast() {
                 let encoded = EncodedRow(codec, row, kernels: set)
-                if encoded.high != reference.high || encoded.low != reference.low {
+                if encoded.high != reference.high || encoded.low != reference.low || encoded.signs != reference.signs {
                     mismatches.append("\(set.name) \(dimension)")
                 }
             }
@@ -42,17 +42,22 @@ import Testing
             let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot))
             let (high, both) = row.values(dimension)
             let weights = unsafe code.pointer.pointee
-            var expected = (fine: 0, coarse: 0, refined: 0)
+            var expected = (fine: 0, coarse: 0, refined: 0, signs: 0)
             for index in 0..<dimension {
                 expected.fine += unsafe Int(weights.fine[index]) * high[index]
                 expected.coarse += unsafe Int(weights.coarse[index]) * high[index]
                 expected.refined += unsafe Int(weights.fine[index]) * both[index]
+                // A component's sign is that of its code.
+                if codec.signStride > 0 { expected.signs += unsafe Int(weights.coarse[index]) * high[index].signum() }
             }
             for set in CodeKernels.all {
                 let fine = unsafe nephrite_code_sum_fine(set.pointer, code.pointer, row.high)
                 let coarse = unsafe nephrite_code_sum_coarse(set.pointer, code.pointer, row.high)
                 let refined = unsafe nephrite_code_sum_refined(set.pointer, code.pointer, row.high, row.low)
-                if (Int(fine), Int(coarse), Int(refined)) != expected {
+                let signs =
+                    codec.signStride == 0
+                    ? 0 : unsafe nephrite_code_sum_signs(set.pointer, code.pointer, row.signs)
+                if (Int(fine), Int(coarse), Int(refined), Int(signs)) != expected {
                     mismatches.append("\(set.name) \(dimension)")
                 }
             }
