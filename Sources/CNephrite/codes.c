@@ -175,30 +175,37 @@ static inline void prefetch(const uint8_t *start, size_t bytes) {
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(start + line);
 }
 
+// Sums of integers become floats: 2 * sum - all, at the rows' places.
+static void place_sums(const struct block *block, const int32_t *found, int32_t all, uint64_t mask, float *sums) {
+    if (mask == UINT64_MAX) {
+        for (size_t i = 0; i < nephrite_code_block_rows; i += 1) sums[i] = (float)(2 * found[i] - all);
+        return;
+    }
+    memset(sums, 0, nephrite_code_block_rows * sizeof *sums);
+    for (size_t i = 0; i < block->count; i += 1) sums[block->places[i]] = (float)(2 * found[i] - all);
+}
+
 static uint64_t scan(
     const nephrite_code_set *set, const nephrite_code_query *query, struct block *block, uint64_t mask, float threshold,
     float *lower, float *upper) {
     _Alignas(64) float sums[nephrite_code_block_rows];
-    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+    _Alignas(64) int32_t found[nephrite_code_block_rows];
     if (block->is_scattered) {
         for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) {
             prefetch(block->rows[i], block->row_bytes);
         }
     }
     for (size_t i = 0; i < block->count; i += 4) {
-        int32_t found[4];
         if (block->is_scattered) {
             for (size_t r = i + scattered_distance; r < i + scattered_distance + 4 && r < block->count; r += 1) {
                 prefetch(block->rows[r], block->row_bytes);
             }
         }
-        set->fine4(query, block->rows + i, found);
-        for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
-            sums[block->places[i + r]] = (float)(2 * found[r] - 15 * query->fine_sum);
-        }
+        set->coarse4(query, block->rows + i, found + i);
     }
+    place_sums(block, found, 15 * query->coarse_sum, mask, sums);
     gather_factors(block);
-    return bounds(set, &query->fine_bound, sums, block, mask, threshold, lower, upper);
+    return bounds(set, &query->coarse_bound, sums, block, mask, threshold, lower, upper);
 }
 
 uint64_t nephrite_code_scan(
@@ -217,16 +224,33 @@ uint64_t nephrite_code_scan_signs(
     struct block block;
     gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
     _Alignas(64) float sums[nephrite_code_block_rows];
-    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
-    for (size_t i = 0; i < block.count; i += 4) {
-        int32_t found[4];
-        set->signs4(query, block.rows + i, found);
-        for (size_t r = 0; r < 4 && i + r < block.count; r += 1) {
-            sums[block.places[i + r]] = (float)(2 * found[r] - query->coarse_sum);
-        }
-    }
+    _Alignas(64) int32_t found[nephrite_code_block_rows];
+    for (size_t i = 0; i < block.count; i += 4) set->signs4(query, block.rows + i, found + i);
+    place_sums(&block, found, query->sign_sum, mask, sums);
     gather_factors(&block);
     return bounds(set, &query->sign_bound, sums, &block, mask, threshold, lower, upper);
+}
+
+size_t nephrite_code_scan_blocks(
+    const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
+    const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors) {
+    const size_t stride = by_signs ? nephrite_code_sign_stride(query->dimension)
+                                   : nephrite_code_nibble_bytes(query->dimension) + nephrite_code_factor_bytes;
+    size_t count = 0;
+    for (size_t b = 0; b < block_count; b += 1) {
+        _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+        const uint8_t *block = (const uint8_t *)rows + b * nephrite_code_block_rows * stride;
+        uint64_t rest = by_signs ? nephrite_code_scan_signs(set, query, block, masks[b], threshold, lower, upper)
+                                 : nephrite_code_scan(set, query, block, masks[b], threshold, lower, upper);
+        for (; rest != 0; rest &= rest - 1) {
+            const uint32_t place = (uint32_t)__builtin_ctzll(rest);
+            survivors[count].place = (uint32_t)(b * nephrite_code_block_rows) + place;
+            survivors[count].lower = lower[place];
+            survivors[count].upper = upper[place];
+            count += 1;
+        }
+    }
+    return count;
 }
 
 uint64_t nephrite_code_scan_rows(
@@ -248,20 +272,17 @@ static void scan_many(
     for (size_t first = 0; first < count; first += 4) {
         const nephrite_code_query *four[4];
         for (size_t q = 0; q < 4; q += 1) four[q] = queries[first + q < count ? first + q : count - 1];
-        _Alignas(64) float sums[4][nephrite_code_block_rows];
-        if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+        _Alignas(64) int32_t found[4][nephrite_code_block_rows];
         for (size_t i = 0; i < block->count; i += 4) {
-            int32_t found[16];
-            set->coarse4x4(four, block->rows + i, found);
-            for (size_t q = 0; q < 4; q += 1) {
-                for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
-                    sums[q][block->places[i + r]] = (float)(2 * found[4 * q + r] - 15 * four[q]->coarse_sum);
-                }
-            }
+            int32_t each[16];
+            set->coarse4x4(four, block->rows + i, each);
+            for (size_t q = 0; q < 4; q += 1) memcpy(&found[q][i], each + 4 * q, 16);
         }
+        _Alignas(64) float sums[nephrite_code_block_rows];
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
+            place_sums(block, found[q - first], 15 * queries[q]->coarse_sum, mask, sums);
             survivors[q] = bounds(
-                set, &queries[q]->coarse_bound, sums[q - first], block, mask, thresholds[q],
+                set, &queries[q]->coarse_bound, sums, block, mask, thresholds[q],
                 lower + q * nephrite_code_block_rows, upper + q * nephrite_code_block_rows);
         }
     }
@@ -325,26 +346,27 @@ void nephrite_code_refine(
     bound_refined(&query->refined_bound, sum, &row, &code, lower, upper);
 }
 
-int32_t nephrite_code_sum_fine(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
     const uint8_t *const rows[4] = {high, high, high, high};
     int32_t sums[4];
-    set->fine4(query, rows, sums);
-    return 2 * sums[0] - 15 * query->fine_sum;
+    set->coarse4(query, rows, sums);
+    return 2 * sums[0] - 15 * query->coarse_sum;
 }
 
-int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+int32_t nephrite_code_sum_coarse_many(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
     const uint8_t *const rows[4] = {high, high, high, high};
     const nephrite_code_query *const queries[4] = {query, query, query, query};
     int32_t sums[16];
     set->coarse4x4(queries, rows, sums);
-    return 2 * sums[0] - 15 * query->coarse_sum;
+    return 2 * sums[15] - 15 * query->coarse_sum;
 }
 
 int32_t nephrite_code_sum_signs(const nephrite_code_set *set, const nephrite_code_query *query, const void *signs) {
     const uint8_t *const rows[4] = {signs, signs, signs, signs};
     int32_t sums[4];
     set->signs4(query, rows, sums);
-    return 2 * sums[0] - query->coarse_sum;
+    return 2 * sums[0] - query->sign_sum;
 }
 
 int32_t nephrite_code_sum_refined(

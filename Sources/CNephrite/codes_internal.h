@@ -12,10 +12,10 @@ struct nephrite_code_set {
     /// `signs` is not used where the dimension has no plane of signs.
     void (*encode)(
         const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, uint8_t *signs, float *scratch);
-    /// Sums of weight * nibble of four rows: fine weights of one query, coarse weights of four.
-    void (*fine4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
+    /// Sums of coarse weight * nibble of four rows, for one query and for four.
+    void (*coarse4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     void (*coarse4x4)(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums);
-    /// Sums of the coarse weights whose bit is set, of four rows.
+    /// Sums of the weights for signs whose bit is set, of four rows.
     void (*signs4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     int32_t (*refined)(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low);
     /// Bounds of 16 rows from sums and factors; returns the rows whose upper bound is not below the threshold.

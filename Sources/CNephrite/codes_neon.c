@@ -18,41 +18,32 @@ static inline __attribute__((always_inline)) int32x4_t add_products(
     return vmlal_high_s16(sum, second, high);
 }
 
-static inline __attribute__((always_inline)) int32x4_t add_fine(
-    int32x4_t sum, uint8x16_t bytes, const int16_t *weights) {
-    return add_products(sum, bytes, vld1q_s16(weights), vld1q_s16(weights + 8));
-}
-
 static inline __attribute__((always_inline)) int32x4_t add_coarse(
     int32x4_t sum, uint8x16_t bytes, const int8_t *weights) {
     const int8x16_t w = vld1q_s8(weights);
     return add_products(sum, bytes, vmovl_s8(vget_low_s8(w)), vmovl_s8(vget_high_s8(w)));
 }
 
-#define DEFINE_SUM(NAME, TYPE, FIELD, ADD)                                              \
-    static int32_t NAME(const nephrite_code_query *query, const uint8_t *row) {         \
-        const TYPE *weights = query->FIELD;                                             \
-        size_t left = nephrite_code_nibble_bytes(query->dimension);                     \
-        int32x4_t sum = vdupq_n_s32(0);                                                 \
-        while (left > 0) {                                                              \
-            const size_t block = left < 64 ? left : 64;                                 \
-            for (size_t j = 0; j < block; j += 16) {                                    \
-                const uint8x16_t bytes = vld1q_u8(row + j);                             \
-                sum = ADD(sum, vandq_u8(bytes, vdupq_n_u8(15)), weights + j);           \
-                sum = ADD(sum, vshrq_n_u8(bytes, 4), weights + block + j);              \
-            }                                                                           \
-            weights += 2 * block;                                                       \
-            row += block;                                                               \
-            left -= block;                                                              \
-        }                                                                               \
-        return vaddvq_s32(sum);                                                         \
+static int32_t coarse1(const nephrite_code_query *query, const uint8_t *row) {
+    const int8_t *weights = query->coarse;
+    size_t left = nephrite_code_nibble_bytes(query->dimension);
+    int32x4_t sum = vdupq_n_s32(0);
+    while (left > 0) {
+        const size_t block = left < 64 ? left : 64;
+        for (size_t j = 0; j < block; j += 16) {
+            const uint8x16_t bytes = vld1q_u8(row + j);
+            sum = add_coarse(sum, vandq_u8(bytes, vdupq_n_u8(15)), weights + j);
+            sum = add_coarse(sum, vshrq_n_u8(bytes, 4), weights + block + j);
+        }
+        weights += 2 * block;
+        row += block;
+        left -= block;
     }
+    return vaddvq_s32(sum);
+}
 
-DEFINE_SUM(fine1, int16_t, fine, add_fine)
-DEFINE_SUM(coarse1, int8_t, coarse, add_coarse)
-
-static void fine4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
-    for (int r = 0; r < 4; r += 1) sums[r] = fine1(query, rows[r]);
+static void coarse4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+    for (int r = 0; r < 4; r += 1) sums[r] = coarse1(query, rows[r]);
 }
 
 static void coarse4x4(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums) {

@@ -16,15 +16,7 @@ static inline __attribute__((always_inline)) __m128i load(const void *address) {
     return _mm_loadu_si128((const __m128i *)address);
 }
 
-// Bytes times 16-bit weights, added in pairs.
-static inline __attribute__((always_inline)) __m128i products(__m128i bytes, const int16_t *weights) {
-    const __m128i zero = _mm_setzero_si128();
-    return _mm_add_epi32(
-        _mm_madd_epi16(_mm_unpacklo_epi8(bytes, zero), load(weights)),
-        _mm_madd_epi16(_mm_unpackhi_epi8(bytes, zero), load(weights + 8)));
-}
-
-// The same with 8-bit weights.
+// Bytes times 8-bit weights, added in pairs.
 static inline __attribute__((always_inline)) __m128i products8(__m128i bytes, const int8_t *weights) {
     const __m128i zero = _mm_setzero_si128(), w = load(weights);
     const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(zero, w), 8);
@@ -33,32 +25,28 @@ static inline __attribute__((always_inline)) __m128i products8(__m128i bytes, co
         _mm_madd_epi16(_mm_unpacklo_epi8(bytes, zero), low), _mm_madd_epi16(_mm_unpackhi_epi8(bytes, zero), high));
 }
 
-#define DEFINE_SUM(NAME, TYPE, FIELD, PRODUCTS)                                                     \
-    static int32_t NAME(const nephrite_code_query *query, const uint8_t *row) {                     \
-        const __m128i mask = _mm_set1_epi8(15);                                                     \
-        const TYPE *weights = query->FIELD;                                                         \
-        size_t left = nephrite_code_nibble_bytes(query->dimension);                                 \
-        __m128i sum = _mm_setzero_si128();                                                          \
-        while (left > 0) {                                                                          \
-            const size_t block = left < 64 ? left : 64;                                             \
-            for (size_t j = 0; j < block; j += 16) {                                                \
-                const __m128i bytes = load(row + j);                                                \
-                const __m128i upper = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);                \
-                sum = _mm_add_epi32(sum, PRODUCTS(_mm_and_si128(bytes, mask), weights + j));        \
-                sum = _mm_add_epi32(sum, PRODUCTS(upper, weights + block + j));                     \
-            }                                                                                       \
-            weights += 2 * block;                                                                   \
-            row += block;                                                                           \
-            left -= block;                                                                          \
-        }                                                                                           \
-        return sum_lanes(sum);                                                                      \
+static int32_t coarse1(const nephrite_code_query *query, const uint8_t *row) {
+    const __m128i mask = _mm_set1_epi8(15);
+    const int8_t *weights = query->coarse;
+    size_t left = nephrite_code_nibble_bytes(query->dimension);
+    __m128i sum = _mm_setzero_si128();
+    while (left > 0) {
+        const size_t block = left < 64 ? left : 64;
+        for (size_t j = 0; j < block; j += 16) {
+            const __m128i bytes = load(row + j);
+            const __m128i upper = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
+            sum = _mm_add_epi32(sum, products8(_mm_and_si128(bytes, mask), weights + j));
+            sum = _mm_add_epi32(sum, products8(upper, weights + block + j));
+        }
+        weights += 2 * block;
+        row += block;
+        left -= block;
     }
+    return sum_lanes(sum);
+}
 
-DEFINE_SUM(fine1, int16_t, fine, products)
-DEFINE_SUM(coarse1, int8_t, coarse, products8)
-
-static void fine4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
-    for (int r = 0; r < 4; r += 1) sums[r] = fine1(query, rows[r]);
+static void coarse4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+    for (int r = 0; r < 4; r += 1) sums[r] = coarse1(query, rows[r]);
 }
 
 static void coarse4x4(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums) {

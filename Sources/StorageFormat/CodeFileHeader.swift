@@ -66,7 +66,8 @@ package struct CodeFileHeader: Sendable, Hashable {
     /// The length of a chunk: rows of the high plane, of the low plane and of the plane of signs, zeros up to a unit of
     /// 65,536 bytes.
     package var chunkByteCount: Int {
-        roundedUp(chunkSlotCount * (highStride + lowStride + signStride), toMultipleOf: FormatLimits.extentUnitByteCount)
+        roundedUp(
+            chunkSlotCount * (highStride + lowStride + signStride), toMultipleOf: FormatLimits.extentUnitByteCount)
     }
 
     /// Chunks that hold the coded slots.
