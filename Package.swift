@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+// The package: modules, products and tests; what each module may import is in the article Architecture.
 import PackageDescription
 
 /// Builds the seeded bugs of Tests/Mutants in, and the program that runs the campaign on each; never set for a release.

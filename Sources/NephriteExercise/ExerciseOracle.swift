@@ -3,7 +3,8 @@
 
 /// What may be in a store that children write to and are killed in.
 package struct ExerciseOracle: Sendable {
-    /// The states each writer may have left: what was acknowledged and, if a step was under way, that with the step.
+    /// The states each writer may have left: what was acknowledged and, if a step was under way, that with the step;
+    /// then those without the steps whose acknowledgement is uncertain.
     package private(set) var candidates: [[ExerciseState]]
     /// Steps acknowledged so far.
     package private(set) var acknowledgedCount = 0
@@ -19,14 +20,19 @@ package struct ExerciseOracle: Sendable {
 
     /// Takes all lines of a child that was started with `seed` and has ended.
     ///
+    /// - Parameter certainCount: how many of the lines were said while the disk did what it promised: a step that was
+    ///   acknowledged later may be missing, with all steps of its writer after it. All lines unless given.
     /// - Throws: `ExerciseFailure` when it found something else than the children before it left, or answered out of order.
-    package mutating func take(_ lines: [ExerciseLine], seed: UInt64) throws(ExerciseFailure) {
+    package mutating func take(
+        _ lines: [ExerciseLine], seed: UInt64, certainCount: Int? = nil
+    ) throws(ExerciseFailure) {
         for writer in candidates.indices {
             var found: ExerciseState?
             var history = ExerciseSteps(seed: seed, writer: writer)
             var count = 0
             var refusal: String?
-            for line in lines {
+            var uncertain: [ExerciseState] = []
+            for (index, line) in lines.enumerated() {
                 switch line {
                 case .recovered(writer, let digest): found = try state(of: writer, digest: digest)
                 case .acknowledged(writer, let number):
@@ -34,15 +40,18 @@ package struct ExerciseOracle: Sendable {
                         throw ExerciseFailure("Writer \(writer) acknowledged step \(number) after step \(count).")
                     }
                     count = number
+                    if index >= certainCount ?? lines.count { uncertain.append(state) }
                     state.apply(history.next(state))
                     found = state
                 case .failed(writer, let code, _): refusal = code
                 default: break
                 }
             }
-            acknowledgedCount += count
+            acknowledgedCount += count - uncertain.count
             guard let state = found else { continue }
-            candidates[writer] = Self.possible(after: state, next: history.next(state), refusal: refusal)
+            candidates[writer] =
+                Self.possible(after: state, next: history.next(state), refusal: refusal)
+                + uncertain.reversed()
         }
     }
 
@@ -77,7 +86,7 @@ package struct ExerciseOracle: Sendable {
                 "What writer \(writer) has is neither what was acknowledged nor that with the step under way. "
                     + differences.joined(separator: "; "))
         }
-        keptCount += index
+        keptCount += index == 1 ? 1 : 0
         return candidates[writer][index]
     }
 }

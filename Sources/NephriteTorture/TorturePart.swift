@@ -19,7 +19,8 @@ protocol TorturePart: Sendable {
 
 /// Every part, in the order of `all`.
 let allParts: [any TorturePart] = [
-    SimulatePart(), FaultsPart(), DamagePart(), KillPart(), PowerPart(), SyncPart(), FullPart(), MemoryPart(),
+    SimulatePart(), SeedsPart(), StatesPart(), FaultsPart(), DamagePart(), KillPart(), PowerPart(), SyncPart(),
+    FullPart(), MemoryPart(),
     FuzzPart(),
 ]
 

@@ -63,6 +63,11 @@ package struct ByteReader {
 /// Whether no byte is set.
 package func isAllZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
     var offset = 0
+    while offset + 64 <= bytes.count {
+        let words = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: SIMD8<UInt64>.self)
+        if words != SIMD8<UInt64>(repeating: 0) { return false }
+        offset += 64
+    }
     while offset + 8 <= bytes.count {
         if unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) != 0 { return false }
         offset += 8

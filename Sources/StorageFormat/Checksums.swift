@@ -32,12 +32,14 @@ package struct ChecksumSalt: Sendable {
         case recordPage = 2
         case directoryPage = 3
         case pageTable = 4
+        case codeRow = 5
     }
 
     @usableFromInline let recordSalt: UInt32
     @usableFromInline let recordPageSalt: UInt32
     @usableFromInline let directoryPageSalt: UInt32
     @usableFromInline let pageTableSalt: UInt32
+    @usableFromInline let codeRowSalt: UInt32
 
     package init(uuid: StorageUUID, incarnation: UInt64) {
         func salt(_ kind: Kind) -> UInt32 {
@@ -51,6 +53,7 @@ package struct ChecksumSalt: Sendable {
         recordPageSalt = salt(.recordPage)
         directoryPageSalt = salt(.directoryPage)
         pageTableSalt = salt(.pageTable)
+        codeRowSalt = salt(.codeRow)
     }
 
     /// The CRC to start from for a `kind` at `position`: a slot, a page index, or region 0 or 1.
@@ -62,7 +65,29 @@ package struct ChecksumSalt: Sendable {
             case .recordPage: recordPageSalt
             case .directoryPage: directoryPageSalt
             case .pageTable: pageTableSalt
+            case .codeRow: codeRowSalt
             }
         return unsafe withUnsafeBytes(of: position) { unsafe CRC32C.checksum($0, continuing: salt) }
+    }
+}
+
+extension ChecksumSalt {
+    /// The checksum of a slot's rows in a code file. It covers the tag of the record that they are the code of, so that the
+    /// code of another record fails its check wherever it stands.
+    ///
+    /// - Parameters:
+    ///   - slot: the record's.
+    ///   - tag: of its entry in the record table.
+    ///   - high: the row of the high plane.
+    ///   - low: the row of the low plane.
+    package func codeRowChecksum(
+        slot: UInt64, tag: UInt32, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer,
+        signs: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    ) -> UInt32 {
+        let seed = unsafe withUnsafeBytes(of: tag.littleEndian) {
+            unsafe CRC32C.checksum($0, continuing: self.seed(.codeRow, position: slot))
+        }
+        let planes = unsafe CRC32C.checksum(low, continuing: CRC32C.checksum(high, continuing: seed))
+        return unsafe signs.isEmpty ? planes : CRC32C.checksum(signs, continuing: planes)
     }
 }

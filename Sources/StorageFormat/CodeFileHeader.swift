@@ -63,11 +63,34 @@ package struct CodeFileHeader: Sendable, Hashable {
         roundedUp(Self.centreOffset + centreCount * 4, toMultipleOf: FormatLimits.extentUnitByteCount)
     }
 
-    /// The length of a chunk: rows of the high plane, of the low plane and of the plane of signs, zeros up to a unit of
-    /// 65,536 bytes.
+    /// The length of a chunk: rows of the high plane, of the low plane and of the plane of signs, their checksums, zeros up
+    /// to a unit of 65,536 bytes.
     package var chunkByteCount: Int {
         roundedUp(
-            chunkSlotCount * (highStride + lowStride + signStride), toMultipleOf: FormatLimits.extentUnitByteCount)
+            checksumsOffset + chunkSlotCount * Self.checksumByteCount, toMultipleOf: FormatLimits.extentUnitByteCount)
+    }
+
+    /// Bytes of a slot's checksum.
+    package static let checksumByteCount = 4
+
+    /// Where the rows of the low plane begin in a chunk.
+    package var lowRowsOffset: Int { chunkSlotCount * highStride }
+
+    /// Where the rows of the plane of signs begin in a chunk.
+    package var signRowsOffset: Int { chunkSlotCount * (highStride + lowStride) }
+
+    /// Where the checksums begin in a chunk: those of its slots, one behind the other.
+    package var checksumsOffset: Int { chunkSlotCount * (highStride + lowStride + signStride) }
+
+    /// Where something of a slot stands in the file.
+    ///
+    /// - Parameters:
+    ///   - slot: any; the file may end before it.
+    ///   - stride: the thing's length.
+    ///   - table: where those of a chunk's slots begin in their chunk.
+    package func place(ofSlot slot: Int, stride: Int, table: Int) -> UInt64 {
+        let (chunk, row) = slot.quotientAndRemainder(dividingBy: chunkSlotCount)
+        return UInt64(chunksOffset + chunk * chunkByteCount + table + row * stride)
     }
 
     /// Chunks that hold the coded slots.

@@ -13,14 +13,14 @@
         // Syncs that are left out or not believed (MutantFileSystem).
         case acknowledgeBeforeSync, retryFailedSync, skipTailSync, skipSegmentNameSync, skipCatalogueSync
         case skipCatalogueNameSync, skipDatabaseNameSync, skipNewFileSync, skipDataSync
-        case swallowWriteError, trustShortWrite, rollBackWithoutZeros
+        case swallowWriteError, trustShortWrite, trustNeverWritten, rollBackWithoutZeros
         // Checkpoints.
         case skipIndexSync, skipHeaderSync, writeActiveRegion, claimUnappliedCommits, checkpointBeforeLog, dropDirtyPage
         // Space.
         case reuseBeforeCheckpoint, reuseUnderSnapshot, growWithoutLog
         // The log.
         case publishBeforeSync, publishHalf, applyOutOfOrder, claimUnsynced, skipSealSync, neverFlush
-        case deleteNeededSegments, ignorePreviousCheckpoint, deleteNewestFirst
+        case deleteNeededSegments, ignorePreviousCheckpoint, deleteNewestFirst, keepOrphans
         // Judging writes.
         case ignoreExpectedVersion, ignoreConflict, compareHashes
         // Databases.

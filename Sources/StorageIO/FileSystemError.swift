@@ -1,3 +1,5 @@
+// A failed system call as a value: every file system throws it, the engine turns it into a `StoreError`;
+// FileSystemErrorCatalogue.swift puts it into words.
 import CNephrite
 
 #if canImport(Glibc)

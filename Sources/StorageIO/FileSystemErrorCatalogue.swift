@@ -97,7 +97,7 @@ extension FileSystemError {
         case EIO:
             Entry("The device reported an input/output error.", "Check the device and the kernel's log, then verify.")
         case ENOSPC:
-            Entry("The disk is full.", "Free space or enlarge the disk; deletes and compaction still work.")
+            Entry("The disk is full.", "Free space or enlarge the disk; reads and deletes still work.")
         case EDQUOT:
             Entry("The user's disk quota is used up.", "Raise the quota or free space.")
         case EINTR:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the tests: builds the engine once with its seeded bugs (Sources/StorageFormat/Mutant.swift) and lets the crash
-# campaign hunt each of them. Prints a table; fails if one gets away, or if the engine without a bug is caught.
+# campaign hunt each of them. Prints a table; fails if one gets away, if the engine without a bug is caught, or if the bugs
+# are not those of Tests/Mutants/list.txt, so that none goes missing without a word.
 #
 #     Tests/Mutants/run.sh [SEEDS] [MUTANT…]      SEEDS is how many seeds a bug may survive at most, 400 unless given
 set -euo pipefail
@@ -10,6 +11,10 @@ shift || true
 export SWIFT_BACKTRACE=enable=no
 NEPHRITE_MUTANTS=1 swift build -c release --product nephrite-mutants --scratch-path .build-mutants > /dev/null
 runner=.build-mutants/release/nephrite-mutants
+if ! diff <("$runner" list | grep -v "," | LC_ALL=C sort) Tests/Mutants/list.txt; then
+    echo "the seeded bugs are not those of Tests/Mutants/list.txt" >&2
+    exit 1
+fi
 mutants=("$@")
 if [ ${#mutants[@]} -eq 0 ]; then mapfile -t mutants < <("$runner" list | grep -v ","); fi
 missed=0

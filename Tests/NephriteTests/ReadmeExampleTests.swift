@@ -1,5 +1,5 @@
-/// The examples of the README and of the GettingStarted article, compiled and run; a test compares the documents with
-/// this file, so that neither can drift from the other.
+/// The examples of the README and of the articles, compiled and run; a test compares the documents with this file, so that
+/// neither can drift from the other.
 import Foundation
 import Nephrite
 import Testing
@@ -45,7 +45,7 @@ func serve(at directory: String, until shutdown: @escaping @Sendable () async th
 func writing(_ store: VectorStore, _ embedding: [Float], _ embeddings: [Float]) async throws {
     // example: writing
     let options = DatabaseOptions(dimension: 384, metric: .cosine)
-    let glosses = try await store.createDatabase("glosses", options: options)
+    let glosses = try await store.openDatabase("glosses", options: options)  // created if it is not there
 
     let tea = VectorRecord(id: "tea.n.1", vector: embedding, metadata: ["word": "tea", "pos": "n"])
     let version = try await glosses.insert(tea)  // throws recordExists if the id is there
@@ -83,6 +83,35 @@ func reading(_ store: VectorStore, _ query: [Float]) async throws {
         print(try result.get().id)  // a damaged record is an error of its own, not of the whole walk
     }
     // example end
+}
+
+func describing(_ glosses: VectorDatabase, _ embedding: [Float]) async throws {
+    // example: metadata
+    struct Gloss: Codable {
+        var word: String
+        var senses: [String]
+        var year: Int?
+    }
+
+    let gloss = Gloss(word: "tea", senses: ["a drink", "a meal"])
+    try await glosses.upsert(
+        VectorRecord(id: "tea.n.1", vector: embedding, metadata: try Metadata(encoding: gloss)))
+
+    if var record = try await glosses.record(for: "tea.n.1") {
+        print(try record.metadata.decode(Gloss.self).senses, record.metadata["word"]?.stringValue ?? "?")
+        record.metadata["year"] = 1650
+        try await glosses.update(record, expectedVersion: record.version)
+    }
+    // example end
+}
+
+func filtering(_ notes: VectorDatabase, _ query: [Float]) async throws -> ([SearchHit], Filter) {
+    // example: filter
+    let filter = Filter.field("lang") == "en" && Filter.field("year") >= 2020
+    let hits = try await notes.search(query, k: 10, options: SearchOptions(filter: filter))
+    let same = try Filter(parsing: #"lang == "en" && year >= 2020"#)
+    // example end
+    return (hits, same)
 }
 
 func transferring(_ store: VectorStore) async throws {
@@ -131,6 +160,10 @@ func failing(_ store: VectorStore, _ record: VectorRecord) async throws {
             try await writing(store, query, query + query)
             try await store.createDatabase("archive", options: .init(dimension: 384))
             try await reading(store, query)
+            try await describing(try await store.database("glosses"), query)
+            let described = try await store.database("glosses").record(for: "tea.n.1")
+            #expect(described?.metadata == ["senses": ["a drink", "a meal"], "word": "tea", "year": 1650])
+            #expect(try await filtering(try await store.database("glosses"), query).0.isEmpty)
             try await transferring(store)
             let glosses = try await store.database("glosses")
             #expect(try await glosses.contains("tea.n.1") == false)
@@ -149,7 +182,7 @@ func failing(_ store: VectorStore, _ record: VectorRecord) async throws {
 
     @Test(
         "Every Swift block of a document is in this file",
-        arguments: ["README.md", "DocC/Nephrite.docc/GettingStarted.md"])
+        arguments: ["README.md", "DocC/Nephrite.docc/GettingStarted.md", "DocC/Nephrite.docc/Filtering.md"])
     func documentsMatch(_ path: String) throws {
         let text = try String(contentsOf: Self.root.appendingPathComponent(path), encoding: .utf8)
         let examples = Self.examples(in: try String(contentsOfFile: #filePath, encoding: .utf8))

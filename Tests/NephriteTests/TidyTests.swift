@@ -1,5 +1,5 @@
-// What the conventions say about every source file, checked in one walk over Sources: sizes, structured concurrency,
-// who may call the system, and that nothing is left to be done.
+// What the conventions say about every source file, checked in one walk over the repository: opening sentences, sizes,
+// structured concurrency, who may call the system, and that nothing is left to be done.
 import Foundation
 import Testing
 
@@ -38,11 +38,14 @@ struct TidyRule: Sendable, CustomTestStringConvertible {
                 }
             }
         },
-        TidyRule(name: "@unchecked Sendable says why within three lines above") { path, lines in
+        TidyRule(name: "@unchecked Sendable says why directly above") { path, lines in
             guard isSwift(path) else { return nil }
             return lines.indices.first { index in
-                code(lines[index]).contains("@unchecked Sendable")
-                    && !lines[max(0, index - 3)..<index].contains { $0.contains("// SAFETY:") }
+                guard code(lines[index]).contains("@unchecked Sendable") else { return false }
+                let comment = lines[..<index].reversed().prefix { line in
+                    line.drop { $0 == " " }.hasPrefix("// ")
+                }
+                return !comment.contains { $0.contains("// SAFETY: ") }
             }
         },
         TidyRule(name: "Only StorageIO imports the C library") { path, lines in
@@ -57,14 +60,25 @@ struct TidyRule: Sendable, CustomTestStringConvertible {
         TidyRule(name: "Nothing is left to be done") { _, lines in
             lines.firstIndex { line in ["TO" + "DO", "FIX" + "ME"].contains { line.contains($0) } }
         },
+        opening,
     ]
+
+    /// For every file, those of tests and benchmarks included.
+    static let opening = TidyRule(name: "A file opens with a sentence that says what it is") { _, lines in
+        let first = lines.first { !$0.isEmpty && $0 != "#pragma once" } ?? ""
+        let words = first.drop { $0 == "/" }
+        return first.hasPrefix("//") && words.hasPrefix(" ") && words.count > 20 ? nil : 0
+    }
 }
 
 @Suite struct TidyTests {
     /// Every source file below `Sources`, by its path there.
-    static let sources: [String: [String]] = {
+    static let sources = files(in: "Sources")
+
+    /// Every source file below a directory of the repository, by its path there.
+    private static func files(in directory: String) -> [String: [String]] {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Sources")
+            .deletingLastPathComponent().appendingPathComponent(directory)
         var sources: [String: [String]] = [:]
         for path in (try? FileManager.default.subpathsOfDirectory(atPath: root.path)) ?? []
         where [".swift", ".c", ".h"].contains(where: { path.hasSuffix($0) }) {
@@ -76,7 +90,7 @@ struct TidyRule: Sendable, CustomTestStringConvertible {
             sources[path] = lines
         }
         return sources
-    }()
+    }
 
     @Test("The walk finds the sources")
     func walk() {
@@ -91,6 +105,15 @@ struct TidyRule: Sendable, CustomTestStringConvertible {
         for (path, lines) in Self.sources.sorted(by: { $0.key < $1.key }) {
             guard let line = rule.violation(path, lines) else { continue }
             Issue.record("\(path):\(line + 1) breaks the rule: \(rule.name)")
+        }
+    }
+
+    @Test("Tests and benchmarks open with a sentence, too", arguments: ["Tests", "Benchmarks"])
+    func openings(_ directory: String) {
+        let files = Self.files(in: directory)
+        #expect(files.count > 20)
+        for (path, lines) in files.sorted(by: { $0.key < $1.key }) {
+            #expect(TidyRule.opening.violation(path, lines) == nil, "\(directory)/\(path)")
         }
     }
 
@@ -114,9 +137,12 @@ struct TidyRule: Sendable, CustomTestStringConvertible {
         let lines = [String](repeating: "", count: 500)
         #expect(TidyRule.all[0].violation("Nephrite/A.swift", lines) == nil)
         #expect(TidyRule.all[0].violation("Nephrite/A.swift", lines + [""]) != nil)
-        let safe = ["// SAFETY: immutable.", "", "", "final class A: @unchecked Sendable {}"]
+        let safe = ["    // SAFETY: immutable, and", "    // so on.", "    final class A: @unchecked Sendable {}"]
         #expect(TidyRule.all[2].violation("Nephrite/A.swift", safe) == nil)
-        #expect(TidyRule.all[2].violation("Nephrite/A.swift", [safe[0], ""] + safe[1...]) != nil)
+        #expect(TidyRule.all[2].violation("Nephrite/A.swift", [safe[0], safe[1], "", safe[2]]) != nil)
+        #expect(TidyRule.opening.violation("a.h", ["#pragma once", "", "// What a file is, in a sentence."]) == nil)
+        #expect(TidyRule.opening.violation("a.swift", ["import Foundation", "// What it is, but too late."]) != nil)
+        #expect(TidyRule.opening.violation("a.swift", ["// A.swift"]) != nil)
         #expect(TidyRule.all[1].violation("NephriteCLI/A.swift", ["Task { }"]) == nil)
         #expect(TidyRule.all[3].violation("StorageIO/A.swift", ["import Glibc"]) == nil)
     }

@@ -12,6 +12,34 @@ import Testing
         #expect(try CodeFileHeader.decode(golden, copy: 1) == Fixtures.codes)
     }
 
+    @Test("The checksum of a code is that of the layout, and covers the slot, the record, both rows and the file")
+    func rowChecksum() throws {
+        let high = (0..<32).map { UInt8($0) }
+        let low = (100..<116).map { UInt8($0) }
+        func checksum(
+            slot: UInt64 = 77, tag: UInt32 = 0x2122_2324, low: [UInt8], incarnation: UInt64 = 9
+        ) -> UInt32 {
+            let salt = ChecksumSalt(uuid: Fixtures.codes.uuid, incarnation: incarnation)
+            return unsafe high.withUnsafeBytes { high in
+                unsafe low.withUnsafeBytes { low in
+                    unsafe salt.codeRowChecksum(slot: slot, tag: tag, high: high, low: low)
+                }
+            }
+        }
+        let golden = try Golden.bytes("code-row-checksum")
+        let right = checksum(low: low)
+        #expect(unsafe withUnsafeBytes(of: right.littleEndian) { unsafe Array($0) } == golden)
+        #expect(
+            Set([
+                right, checksum(slot: 78, low: low), checksum(tag: 0, low: low), checksum(low: low + [0]),
+                checksum(low: low, incarnation: 10),
+            ]).count == 5)
+        let header = Fixtures.codes
+        #expect(header.lowRowsOffset == 256 * 32 && header.signRowsOffset == 256 * 48)
+        #expect(header.checksumsOffset == 256 * 96)
+        #expect(header.place(ofSlot: 257, stride: 4, table: header.checksumsOffset) == 65_536 * 2 + 256 * 96 + 4)
+    }
+
     @Test("Every single-bit flip of a code file header is noticed, and every truncation")
     func damage() {
         let page = Fixtures.codes.encode()

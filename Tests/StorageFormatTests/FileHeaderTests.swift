@@ -62,6 +62,19 @@ import Testing
         }
     }
 
+    @Test(
+        arguments: [
+            (.vectors, 120), (.recordTable, 152), (.directory, 156), (.pageTable, 160), (.payload, 168),
+        ] as [(Extent.Kind, UInt64)])
+    func `an area must hold what the header counts in it`(kind: Extent.Kind, offset: UInt64) {
+        var header = Fixtures.header
+        header.extents.removeAll { $0.kind == kind }
+        let page = header.encode(pageIndex: 0)
+        #expect(throws: FormatError(.outOfBounds, part: "file header", offset: offset)) {
+            try FileHeader.decode(page, pageIndex: 0)
+        }
+    }
+
     @Test func `the largest database has no overflow`() throws {
         var header = Fixtures.header
         header.dimension = 4

@@ -76,6 +76,24 @@ import Testing
         try oracle.take(found: second.after)
     }
 
+    @Test("Steps acknowledged while the disk was dying may be missing from the end; those before may not")
+    func uncertain() throws {
+        let count = try busyCount(seed: 1)
+        let child = child(seed: 1, steps: [count], from: [ExerciseState()])
+        let states = (0...count).map { self.child(seed: 1, steps: [$0], from: [ExerciseState()]).after[0] }
+        var oracle = ExerciseOracle(writerCount: 1)
+        // One line says what was recovered; the last two acknowledgements are uncertain.
+        try oracle.take(child.lines, seed: 1, certainCount: child.lines.count - 2)
+        #expect(oracle.acknowledgedCount == count - 2)
+        for state in states.suffix(3) {
+            var copy = oracle
+            try copy.take(found: [state])
+            #expect(copy.keptCount == 0)
+        }
+        let lost = try #require(states.last { state in !states.suffix(3).contains(state) })
+        #expect(throws: ExerciseFailure.self) { try oracle.take(found: [lost]) }
+    }
+
     @Test("A lost step, a step too many, a changed record and a missing database are refused")
     func impossible() throws {
         var oracle = ExerciseOracle(writerCount: 1)

@@ -76,6 +76,17 @@ struct Dataset {
     }
 }
 
+/// Waits until every vector has a code, so that a search job measures searches and not the encoder.
+///
+/// - Throws: an error if that cannot be; a database too small for codes is as it should be.
+func encodeAll(_ database: VectorDatabase) async throws {
+    var last: CodingStatus?
+    for try await status in database.encodeVectors() { last = status }
+    guard let state = last?.state, [.complete, .idle].contains(state) else {
+        throw BenchError("the vectors could not be encoded: \(last.map { "\($0)" } ?? "no status")")
+    }
+}
+
 extension JSONValue: ExpressibleByStringLiteral {
     init(stringLiteral value: String) { self = .string(value) }
 }

@@ -11,7 +11,9 @@ func runExactSearch(_ job: Job) async throws {
     let queries = (0..<min(1_000, queryFile.count)).map { queryFile.row($0) }
     let cap = job.capSeconds ?? 6
     let metrics = try await withVectorStore(at: path, configuration: job.configuration) { store in
-        let snapshot = try await store.database(Dataset.databaseName).snapshot()
+        let database = try await store.database(Dataset.databaseName)
+        try await encodeAll(database)
+        let snapshot = try await database.snapshot()
         guard snapshot.count == rows else { throw BenchError("\(path) has \(snapshot.count) rows, not \(rows)") }
         let (latencies, found) = try await singleSearches(snapshot, queries, capSeconds: cap)
         let (batchRate, batchSize) = try await batchedSearches(snapshot, queries, capSeconds: cap)

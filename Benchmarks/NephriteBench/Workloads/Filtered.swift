@@ -29,7 +29,9 @@ func runFiltered(_ job: Job) async throws {
         let path = try await dataset.keptStore(
             rows: rows, indexing: isIndexed ? Selection.all.map(\.field) : [])
         try await withVectorStore(at: path, configuration: job.configuration) { store in
-            let snapshot = try await store.database(Dataset.databaseName).snapshot()
+            let database = try await store.database(Dataset.databaseName)
+            try await encodeAll(database)
+            let snapshot = try await database.snapshot()
             guard snapshot.count == rows else { throw BenchError("\(path) has \(snapshot.count) rows, not \(rows)") }
             let unfiltered = try await measure(snapshot, queries, nil, capSeconds: job.capSeconds ?? 4)
             for selection in Selection.all {

@@ -13,6 +13,8 @@ struct Job: Codable, Sendable {
     var seconds: Double?
     var runs: Int?
     var kind: String?
+    /// Bytes of vectors from which a batch is a bulk batch, where the default is not wanted.
+    var bulk: Int?
     /// Which part of the workload a child of ours carries out.
     var stage: String?
     /// The store a child of ours works on.
@@ -27,6 +29,7 @@ struct Job: Codable, Sendable {
         case seconds
         case runs
         case kind
+        case bulk
         case stage
         case path
     }
@@ -51,6 +54,7 @@ struct Job: Codable, Sendable {
     var configuration: StoreConfiguration {
         var configuration = StoreConfiguration()
         configuration.searchThreadCount = threadCount
+        if let bulk { configuration.bulkByteThreshold = bulk }
         return configuration
     }
 
@@ -72,6 +76,7 @@ enum Workload: String, CaseIterable {
     case filtered
     case mixed
     case kill9
+    case churn
 
     /// Carries out a job and prints its result lines.
     func run(_ job: Job) async throws {
@@ -83,6 +88,7 @@ enum Workload: String, CaseIterable {
         case .filtered: try await runFiltered(job)
         case .mixed: try await runMixed(job)
         case .kill9: try await runKill9(job)
+        case .churn: try await runChurn(job)
         }
     }
 }

@@ -17,6 +17,7 @@ func runMixed(_ job: Job) async throws {
     let metrics = try await withVectorStore(at: path, configuration: job.configuration) { store in
         let database = try await store.database(Dataset.databaseName)
         let load = MixedLoad(database: database, queries: queries, source: dataset.base, firstNewRow: rows + 1_000_000)
+        try await encodeAll(database)
         _ = try await database.search(queries[0], k: 10)
         let alone = try await load.run(forSeconds: duration, writing: false)
         let together = try await load.run(forSeconds: duration, writing: true)

@@ -10,6 +10,18 @@ public struct RecordCursor: Sendable, Hashable, Codable {
     let slot: Int
 
     init(slot: Int) { self.slot = slot }
+
+    /// Decodes a cursor, from wherever it may have been kept.
+    ///
+    /// - Throws: `DecodingError` if it is none.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        slot = try container.decode(Int.self, forKey: .slot)
+        guard slot >= 0 else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .slot, in: container, debugDescription: "A cursor is 0 or more.")
+        }
+    }
 }
 
 /// The ids of a snapshot's records, in the order in which they are stored.

@@ -43,14 +43,21 @@ extension DatabaseSnapshot {
     public func search(
         _ query: [Float], within radius: Float, limit: Int = 10_000, options: SearchOptions = SearchOptions()
     ) async throws -> [SearchHit] {
+        let request = try await request(query, within: radius, limit: limit, options: options)
+        let metric = self.options.metric
+        return try await searcher.search(self, request).rows[0].map(hit).filter { metric.isWithin($0.score, radius) }
+    }
+
+    /// The request of a search within a radius; what it finds may be a little beyond.
+    func request(
+        _ query: [Float], within radius: Float, limit: Int, options: SearchOptions
+    ) async throws -> SearchRequest {
         guard !radius.isNaN else {
             throw StoreError.argument("The radius is not a number.", remedy: "Pass a number.", database: identity.name)
         }
         var request = try await request([query], limit: limit, options: options)
         request.floor = ScanMetric(self.options.metric).floor(ofRadius: radius)
-        let hits = try await searcher.search(self, request).rows[0].map(hit)
-        let isDistance = self.options.metric == .euclidean
-        return hits.filter { isDistance ? $0.score <= radius : $0.score >= radius }
+        return request
     }
 
     /// As ``search(_:k:options:)-([Float],_,_)``, and the records found are verified: vector, id and metadata are those
@@ -63,9 +70,7 @@ extension DatabaseSnapshot {
         let request = try await request([query], limit: k, options: options)
         return try await searcher.search(self, request).rows[0].map { row throws(StoreError) in
             let entry = records[Int(row.slot)]
-            let found = identity.tag(
-                contentChecksum: contentChecksum(slot: row.slot, entry: entry), slot: row.slot)
-            guard found == entry.tag else { throw damaged(slot: row.slot, entry: entry) }
+            guard isIntact(slot: row.slot, entry: entry) else { throw damaged(slot: row.slot, entry: entry) }
             return hit(row)
         }
     }
@@ -119,6 +124,11 @@ extension DatabaseSnapshot {
             throw .argument("k is \(k).", remedy: "Ask for one record or more.", database: identity.name)
         }
     }
+}
+
+extension DistanceMetric {
+    /// Whether a score is within a radius.
+    func isWithin(_ score: Float, _ radius: Float) -> Bool { self == .euclidean ? score <= radius : score >= radius }
 }
 
 extension ScanMetric {

@@ -1,4 +1,5 @@
 /// What checking a store found, as values to print or to act on.
+import StorageIO
 
 /// One thing that is damaged.
 public struct Damage: Sendable, Hashable, Codable {
@@ -52,8 +53,12 @@ public struct IntegrityReport: Sendable, Hashable, Codable {
 }
 
 extension VectorStore {
-    /// Checks every database: index, checksums of all records, ids against slots, counts and fingerprint. Works on
-    /// snapshots, so that reads and writes go on.
+    /// Checks every database: index, checksums of all records, ids against slots, counts and fingerprint; and, as they lie
+    /// in the files, the catalogue, headers, page tables and index pages, which a running store does not read again. Works
+    /// on snapshots, so that reads and writes go on.
+    ///
+    /// The log is read and judged when the store is opened, and not here. Files are read through the system, which may
+    /// answer from its memory what the disk has lost since.
     ///
     /// - Returns: what was found; damage is part of the result, not an error.
     /// - Throws: `notRunning`, `closed`, `tooManyOpenFiles` and what else keeps it from looking; `CancellationError`
@@ -65,9 +70,11 @@ extension VectorStore {
         for description in await store.registry.descriptions() {
             try Task.checkCancellation()
             do {
-                let snapshot = try await database(description.name).snapshot()
+                let database = try await database(description.name)
+                let snapshot = try await database.snapshot()
                 var found = await store.context.io.run { IntegrityCheck(snapshot: snapshot).run() }
-                found.damages += try await store.registry.cell(named: description.name).damages
+                found.add(try await store.registry.cell(named: description.name).damages)
+                found.add(try await database.withFile { await $0.damagesOnDisk() })
                 databases.append(found)
             } catch let error as StoreError where error.code == .databaseNotFound {
                 // Dropped meanwhile.
@@ -79,8 +86,43 @@ extension VectorStore {
             }
         }
         let opening = recoveryReport
-        return IntegrityReport(
-            databases: databases, damages: opening?.damages ?? [], orphans: opening?.orphans ?? [])
+        var damages = opening?.damages ?? []
+        let catalogue = CatalogueFile(fileSystem: store.context.fileSystem)
+        for damage in try await store.context.io.throwing({ () throws(StoreError) in try catalogue.damages() })
+        where !damages.contains(where: { $0.path == damage.path && $0.kind == damage.kind }) {
+            damages.append(damage)
+        }
+        return IntegrityReport(databases: databases, damages: damages, orphans: opening?.orphans ?? [])
+    }
+}
+
+extension CatalogueFile {
+    /// What is damaged of the file as it lies on disk.
+    fileprivate func damages() throws(StoreError) -> [Damage] {
+        do throws(StoreError) {
+            guard let (_, damagedCopies) = try read() else {
+                return [Damage(.corruption("The catalogue is missing.", path: Self.path.description))]
+            }
+            return damagedCopies.map {
+                .mended("Copy \($0 + 1) of 2 of the catalogue is damaged.", path: Self.path.description)
+            }
+        } catch  where error.saysDamage {
+            return [Damage(error)]
+        }
+    }
+}
+
+extension DatabaseIntegrity {
+    /// Adds what is not in the report yet: opening the file may have met the same damage.
+    fileprivate mutating func add(_ more: [Damage]) {
+        for damage in more where !damages.contains(where: { $0.isOfSamePlace(as: damage) }) { damages.append(damage) }
+    }
+}
+
+extension Damage {
+    fileprivate func isOfSamePlace(as other: Damage) -> Bool {
+        kind == other.kind && path == other.path && offset == other.offset
+            && (offset != nil || message == other.message)
     }
 }
 

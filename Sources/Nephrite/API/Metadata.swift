@@ -50,7 +50,7 @@ public struct Metadata: Sendable, Hashable {
     /// - Parameter fields: keys of 1…256 bytes, each once, and values nested at most 32 deep with finite numbers.
     /// - Throws: `invalidMetadata`.
     public init(_ fields: [(String, MetadataValue)]) throws(StoreError) {
-        self.init(encoding: fields)
+        self.init(writing: fields)
         if let problem { throw .invalidMetadata(problem) }
     }
 
@@ -61,7 +61,7 @@ public struct Metadata: Sendable, Hashable {
         try self.init(fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 
-    private init(encoding fields: [(String, MetadataValue)]) {
+    private init(writing fields: [(String, MetadataValue)]) {
         guard !fields.isEmpty else {
             self.init()
             return
@@ -89,10 +89,21 @@ public struct Metadata: Sendable, Hashable {
     public var encodedByteCount: Int { encoded.count }
 
     /// The value of a field, nil if there is none.
+    ///
+    /// Assigning nil removes the field. What is not valid is reported when the metadata is stored, as in a literal. Each
+    /// assignment writes all fields anew: make many at once with an initialiser.
     public subscript(key: String) -> MetadataValue? {
-        unsafe encoded.withUnsafeBytes { bytes in
-            guard let raw = try? unsafe MetadataReader(bytes).find(key) else { return nil }
-            return try? unsafe MetadataValue(raw, in: bytes)
+        get {
+            unsafe encoded.withUnsafeBytes { bytes in
+                guard let raw = try? unsafe MetadataReader(bytes).find(key) else { return nil }
+                return try? unsafe MetadataValue(raw, in: bytes)
+            }
+        }
+        set {
+            guard problem == nil else { return }
+            var changed = fields.filter { !$0.key.utf8.elementsEqual(key.utf8) }.map { ($0.key, $0.value) }
+            if let newValue { changed.append((key, newValue)) }
+            self = Metadata(writing: changed)
         }
     }
 
@@ -114,7 +125,7 @@ public struct Metadata: Sendable, Hashable {
 extension Metadata: ExpressibleByDictionaryLiteral {
     /// Metadata as a literal; what is not valid (a key twice, a number that is not finite) is reported when it is stored.
     public init(dictionaryLiteral elements: (String, MetadataValue)...) {
-        self.init(encoding: elements)
+        self.init(writing: elements)
     }
 }
 
@@ -184,6 +195,17 @@ extension MetadataValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral
     public init(dictionaryLiteral elements: (String, MetadataValue)...) {
         self = .object(Dictionary(elements, uniquingKeysWith: { _, last in last }))
     }
+}
+
+extension MetadataValue {
+    /// The truth value, nil if it is none.
+    public var boolValue: Bool? { Bool(self) }
+    /// The whole number, nil if it is none or has a fraction.
+    public var integerValue: Int64? { Int64(self) }
+    /// The number of either kind, nil if it is none.
+    public var doubleValue: Double? { Double(self) }
+    /// The text, nil if it is none.
+    public var stringValue: String? { String(self) }
 }
 
 extension MetadataValue: Codable {

@@ -42,9 +42,14 @@ public struct DatabaseStatistics: Sendable, Hashable, Codable {
     /// The share of the records that have a code, 0…1; nil while no codes are kept: nobody has searched, the database is
     /// small, or the file of codes failed.
     public var codingProgress: Double?
-    /// How often codes were given up, until the database was opened again, because a call on their file failed. Searches do
-    /// without them meanwhile.
+    /// What there is of the codes.
+    public var codingState: CodingState
+    /// How often encoding was given up because the disk had no room or a call on the file of codes failed. Searches do
+    /// without meanwhile.
     public var codingFailures: UInt64
+    /// Codes in the file that did not match their checksums and were made anew since the store was opened. They were not
+    /// used.
+    public var codesMended: UInt64
     /// When it was created, in seconds since 1970.
     public var createdAt: Double
     /// When it was changed last, in seconds since 1970.
@@ -78,16 +83,20 @@ public struct StoreStatistics: Sendable, Hashable, Codable {
 extension DatabaseFile {
     func statistics() -> DatabaseStatistics {
         let pages = index.records.pages.pageCount + index.directory.pages.pageCount
+        // The index may hold a commit already that is not on disk yet.
+        let seen = cell.currentSnapshot()
+        let recordCount = seen?.count ?? index.liveCount
         return DatabaseStatistics(
-            name: identity.name, recordCount: index.liveCount, deletedCount: index.deletedCount,
+            name: identity.name, recordCount: recordCount, deletedCount: index.deletedCount,
             dimension: identity.options.dimension, fileByteCount: Int(layout.fileByteCount),
-            vectorByteCount: index.liveCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
-            lastVersion: lastCommitLSN, checkpointVersion: checkpointLSN,
+            vectorByteCount: recordCount * identity.vectorByteCount, indexByteCount: pages * IndexPage.byteCount,
+            lastVersion: seen?.version ?? lastCommitLSN, checkpointVersion: checkpointLSN,
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,
             searches: cell.metrics.searches.current, snapshotCount: cell.ledger.aliveCount,
             quantization: cell.quantization, codedCount: 0, codeByteCount: codes.byteCount,
-            codingProgress: nil, codingFailures: cell.metrics.codingFailures.current,
+            codingProgress: nil, codingState: .off, codingFailures: cell.metrics.codingFailures.current,
+            codesMended: cell.metrics.codesMended.current,
             createdAt: Double(identity.createdAt) / 1_000_000_000, updatedAt: Double(updatedAt) / 1_000_000_000)
     }
 }
@@ -100,11 +109,14 @@ extension VectorDatabase {
             let snapshot = await file.makeSnapshot()
             let checkpointLSN = statistics.checkpointVersion
             let fileSystem = store.context.fileSystem
+            let status = await file.codingStatus()
+            statistics.codingState = status.state
             switch file.codes.phase {
-            case .open:
-                let codedCount = await store.context.io.run { snapshot.codedCount() }
-                statistics.codedCount = codedCount
-                statistics.codingProgress = snapshot.count == 0 ? 1 : Double(codedCount) / Double(snapshot.count)
+            case .open, .full:
+                guard status.state != .waitingForSpace || file.codes.currentView != nil else { break }
+                statistics.codedCount = status.codedCount
+                statistics.codingProgress =
+                    status.recordCount == 0 ? 1 : Double(status.codedCount) / Double(status.recordCount)
             case .idle, .requested:
                 let found = await store.context.io.run { () -> (byteCount: Int, codedCount: Int)? in
                     CodeFile.inspect(snapshot.identity, checkpointLSN: checkpointLSN, on: fileSystem).map {

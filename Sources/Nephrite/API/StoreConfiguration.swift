@@ -2,6 +2,8 @@
 public import StorageIO
 
 /// Settings of a store, none of which changes what is on disk.
+///
+/// ``VectorStore/run()`` throws ``StoreError/Code/invalidArgument`` for one that is outside its range.
 public struct StoreConfiguration: Sendable {
     /// What the store is opened for.
     public enum Access: Sendable, Hashable {
@@ -21,24 +23,24 @@ public struct StoreConfiguration: Sendable {
 
     /// What the store is opened for.
     public var access = Access.readWrite
-    /// Database files open at once, at most; the least recently used that nothing holds is closed first. When all are held
+    /// Database files open at once, at most, 1 or more; the least recently used that nothing holds is closed first. When all are held
     /// by writes or snapshots, opening another waits for ten seconds at most, then throws `tooManyOpenFiles`.
     public var maximumOpenFiles = 100
-    /// The preallocated length of a log segment in bytes; 64 KiB at least.
+    /// The preallocated length of a log segment in bytes, 64 KiB to 16 GiB.
     public var logSegmentByteCount = 64 << 20
-    /// Log bytes since the last checkpoint that start one.
+    /// Log bytes since the last checkpoint that start one, 1 or more.
     public var logByteLimit = 256 << 20
-    /// The time after which changes are checkpointed even when the log is short. Together with ``logByteLimit`` it bounds
-    /// what recovery has to replay, not what is durable.
+    /// The time after which changes are checkpointed even when the log is short, 1 millisecond or more. Together with
+    /// ``logByteLimit`` it bounds what recovery has to replay, not what is durable.
     public var checkpointInterval: Duration = .seconds(60)
     /// Whether point reads check the record's checksum.
     ///
     /// Without it a point read is faster and may return bytes that a broken disk changed; ``VectorStore/check()`` finds them.
     /// Searches never check records.
     public var verifiesReads = true
-    /// Threads that scan for searches; 0 for one per core.
+    /// Threads that scan for searches, 1,024 at most; 0 for one per core.
     public var searchThreadCount = 0
-    /// Bytes of commits that may wait for the log before writers are made to wait.
+    /// Bytes of commits that may wait for the log before writers are made to wait, 1 or more.
     public var commitQueueByteLimit = 64 << 20
     /// Batches whose vectors take at least this many bytes go to the data file first and only by reference to the log.
     ///
@@ -47,7 +49,7 @@ public struct StoreConfiguration: Sendable {
     /// Bytes of vectors from which on a database that is searched has codes made of them, unless its
     /// ``DatabaseOptions/quantization`` says never. Fewer are scanned quickly enough as they are.
     public var quantizationByteThreshold = 4 << 20
-    /// Address space reserved per mapped area of an open database, in bytes.
+    /// Address space reserved per mapped area of an open database, in bytes, 64 KiB to 16 TiB.
     public var addressSpaceReservation = 4 << 30
     /// Whether a root on a network file system is accepted, where locks and mappings may not keep their promises.
     public var allowsNetworkFileSystems = false
@@ -61,6 +63,27 @@ public struct StoreConfiguration: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// Throws for the first setting that is outside its range.
+    func validate() throws(StoreError) {
+        try Self.check("maximumOpenFiles", maximumOpenFiles, 1...Int.max)
+        try Self.check("logSegmentByteCount", logSegmentByteCount, 64 << 10...16 << 30)
+        try Self.check("logByteLimit", logByteLimit, 1...Int.max)
+        try Self.check("searchThreadCount", searchThreadCount, 0...1_024)
+        try Self.check("commitQueueByteLimit", commitQueueByteLimit, 1...Int.max)
+        try Self.check("bulkByteThreshold", bulkByteThreshold, 0...Int.max)
+        try Self.check("quantizationByteThreshold", quantizationByteThreshold, 0...Int.max)
+        try Self.check("addressSpaceReservation", addressSpaceReservation, 64 << 10...16 << 40)
+        if checkpointInterval < .milliseconds(1) {
+            throw .argument("checkpointInterval is \(checkpointInterval).", remedy: "Use 1 millisecond or more.")
+        }
+    }
+
+    private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(StoreError) {
+        guard !range.contains(value) else { return }
+        let limit = range.upperBound == .max ? "or more" : "to \(range.upperBound)"
+        throw .argument("\(name) is \(value).", remedy: "Use \(range.lowerBound) \(limit).")
+    }
 }
 
 /// How far recovery is.

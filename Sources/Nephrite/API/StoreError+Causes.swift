@@ -50,7 +50,7 @@ extension StoreError {
     static func noDatabase(_ name: String) -> StoreError {
         StoreError(
             .databaseNotFound, "There is no database of that name.", database: name,
-            remedy: "Create it with createDatabase(_:options:), or list what there is with databases().")
+            remedy: "Create it first, or look at the list of databases.")
     }
 
     static func corruption(

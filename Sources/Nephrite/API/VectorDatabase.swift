@@ -45,13 +45,19 @@ public final class VectorDatabase: Sendable {
 
     /// Switches codes of the vectors on or off; durable when this returns, also for later openings.
     ///
-    /// Switched on, codes are made in the background once the database is searched; ``DatabaseStatistics/codingProgress``
-    /// says how far they are. Switched off, their file is removed. What searches return does not change.
+    /// Switched on, the vectors of an existing database are encoded in the background from now on, if they are many enough
+    /// for searches to gain (``StoreConfiguration/quantizationByteThreshold``); ``encodeVectors()`` says how far that is.
+    /// Switched off, the file of codes is removed. What searches return does not change.
     ///
-    /// - Throws: `databaseNotFound`, `closed`, `diskFull`, `inputOutput`, …, and then nothing has changed; `fenced`;
-    ///   `CancellationError`.
+    /// - Throws: `databaseNotFound`, `closed`, `readOnly`, `diskFull`, `inputOutput`, …, and then nothing has changed;
+    ///   `fenced`; `CancellationError`.
     public func setQuantization(_ quantization: Quantization) async throws {
         try await store.registry.setQuantization(quantization, of: cell)
+        guard quantization == .automatic else { return }
+        // The option is set; a file that cannot be opened is the next reader's to hear of.
+        try? await withFile { file in
+            _ = file.codes.view(forSearchOf: await file.makeSnapshot().count)
+        }
     }
 
     /// Makes everything acknowledged so far survive a loss of power. It has something to do only for relaxed durability; the

@@ -7,8 +7,8 @@ extension VectorStore {
     /// Opens the store, recovers what a crash left, and serves until the task is cancelled; then finishes the writes
     /// under way, checkpoints, and closes. Call it once.
     ///
-    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, … when the store cannot be opened; what kept it
-    ///   from closing cleanly. Nothing when it was cancelled and closed well.
+    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, … when the store cannot be opened; `invalidArgument` for
+    ///   a setting outside its range; what kept it from closing cleanly. Nothing when it was cancelled and closed well.
     public func run() async throws {
         let mayRun = state.withLock { state in
             guard case .idle = state.phase else { return false }
@@ -17,6 +17,12 @@ extension VectorStore {
         }
         guard mayRun else {
             throw StoreError.argument("run() was called a second time.", remedy: "Make a new VectorStore for each run.")
+        }
+        do {
+            try configuration.validate()
+        } catch {
+            finish(.failed(error))
+            throw error
         }
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
@@ -27,7 +33,7 @@ extension VectorStore {
             #endif
             let fileSystem = configuration.access == .readOnly ? OverlayFileSystem(over: disk) : disk
             let opening = StoreOpening(path: path, configuration: configuration, fileSystem: fileSystem)
-            let io = IOContext(executor: threads.io)
+            let io = IOContext(executor: threads.io, returning: configuration.environment.executor)
             let opened = try await io.throwing { () throws(StoreError) in try opening.open() }
             let store = assemble(opened, fileSystem: fileSystem, io: io, threads: threads)
             try await serve(store, opened, threads)

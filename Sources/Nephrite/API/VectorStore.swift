@@ -124,6 +124,34 @@ public final class VectorStore: Sendable {
         return VectorDatabase(cell: try await store.registry.cell(named: name), store: store)
     }
 
+    /// A handle to a database, which is created if it is not there: what a service does when it starts.
+    ///
+    /// - Parameters:
+    ///   - name: as for ``createDatabase(_:options:)``.
+    ///   - options: what it is created with. Of one that is there, dimension and metric must be the same; the rest stays as
+    ///     it is.
+    /// - Throws: `invalidArgument` if there is one of another dimension or metric, and what ``createDatabase(_:options:)``
+    ///   throws but `databaseExists`.
+    public func openDatabase(_ name: String, options: DatabaseOptions) async throws -> VectorDatabase {
+        while true {
+            do {
+                let database = try await database(name)
+                let there = database.options
+                guard there.dimension == options.dimension, there.metric == options.metric else {
+                    throw StoreError.argument(
+                        "The database has \(there.dimension) components and the metric \(there.metric.rawValue).",
+                        remedy: "Ask for these, or choose another name.", database: name)
+                }
+                return database
+            } catch let error as StoreError where error.code == .databaseNotFound {}
+            do {
+                return try await createDatabase(name, options: options)
+            } catch let error as StoreError where error.code == .databaseExists && error.path == nil {
+                // Somebody else was faster.
+            }
+        }
+    }
+
     /// All databases, sorted by name. No file is opened for it.
     public func databases() async throws -> [DatabaseDescription] { try await running().registry.descriptions() }
 

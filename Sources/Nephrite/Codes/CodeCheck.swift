@@ -1,5 +1,5 @@
-/// Checks codes: encodes every vector of a snapshot that has a code again and compares the bytes. The integrity check of
-/// a database runs it on an I/O thread.
+/// Checks codes: compares their bytes with those of encoding every vector again, and with their checksums in the file. The
+/// integrity check of a database runs it on an I/O thread.
 import StorageFormat
 import StorageIO
 
@@ -36,11 +36,38 @@ struct CodeCheck {
         }
     }
 
-    /// Reports wrong codes and has them made anew.
+    /// Slots whose codes, which the file is to be believed about, do not match their checksums there.
+    private func mismatches() -> [UInt32] {
+        let store = snapshot.codeStore
+        guard let file = try? store.context.fileSystem.open(CodeFile.path(snapshot.identity), .read) else { return [] }
+        defer { try? file.close() }
+        guard let header = CodeFile.believableHeader(of: file, snapshot.identity, checkpointLSN: snapshot.version)
+        else {
+            return []
+        }
+        let view = store.currentView
+        let verifier = CodeVerifier(file, header)
+        var wrong: [UInt32] = []
+        for page in 0..<snapshot.records.pageCount {
+            let rows =
+                if let view { snapshot.codedBits(ofPage: page, view) } else {
+                    snapshot.claimedBits(ofPage: page, by: header)
+                }
+            // What cannot be read is not right either.
+            let found = (try? verifier.mismatches(rows, ofPage: page, snapshot)) ?? rows
+            found.forEach { wrong.append(UInt32(page * RecordTable.entriesPerPage + $0)) }
+        }
+        return wrong
+    }
+
+    /// Reports wrong codes and has them made anew: at once, or when the file is used next.
     func run(_ report: inout DatabaseIntegrity) {
-        let wrong = wrongSlots()
+        let store = snapshot.codeStore
+        // Switched off or given up: nobody reads the file.
+        guard [.idle, .requested, .open, .full].contains(store.phase) else { return }
+        let wrong = Set(wrongSlots()).union(mismatches()).sorted()
         guard !wrong.isEmpty else { return }
-        snapshot.codeStore.discard(wrong)
+        if store.currentView != nil { store.discard(wrong) }
         report.damages.append(
             Damage(
                 kind: "codes",
@@ -57,13 +84,19 @@ extension DatabaseSnapshot {
             PageBits(low: view.codedWord(page * 2), high: view.codedWord(page * 2 + 1)))
     }
 
+    /// Which live records of a page have a code by what a file says that is not in use.
+    func claimedBits(ofPage page: Int, by header: CodeFileHeader) -> PageBits {
+        let first = page * RecordTable.entriesPerPage
+        var claimed = PageBits.none
+        records.liveBits(ofPage: page).prefix(Int(header.codedSlotCount) - first).forEach { index in
+            if records[first + index].lsn <= header.codedThroughLSN { claimed.insert(index) }
+        }
+        return claimed
+    }
+
     /// How many records have a code in a file that is not in use.
     func codedCount(by header: CodeFileHeader) -> Int {
-        var codedCount = 0
-        records.forEachActive { slot, entry in
-            if entry.lsn <= header.codedThroughLSN, slot < header.codedSlotCount { codedCount += 1 }
-        }
-        return codedCount
+        (0..<records.pageCount).reduce(0) { $0 + claimedBits(ofPage: $1, by: header).count }
     }
 
     /// How many records have a code.

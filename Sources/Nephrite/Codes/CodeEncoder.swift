@@ -52,7 +52,7 @@ struct CodeEncoder: Sendable {
         case .idle:
             await file.stampCodes()
             return false
-        case .stopped:
+        case .stopped, .full:
             return false
         }
     }
@@ -85,7 +85,7 @@ extension DatabaseFile {
 
     /// Notes what a commit stored, once it is in the index.
     func noteStored(_ batch: OperationBatch) {
-        guard notesStoredPages, codes.isWanted else { return }
+        guard notesStoredPages, codes.followsWrites else { return }
         for operation in batch.operations where operation.kind == .store {
             storedPages.insert(Int(operation.slot) / RecordTable.entriesPerPage)
         }

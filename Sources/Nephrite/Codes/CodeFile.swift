@@ -108,9 +108,16 @@ struct CodeFile {
     ) -> (byteCount: Int, header: CodeFileHeader?)? {
         guard let file = try? fileSystem.open(path(identity), .read) else { return nil }
         defer { try? file.close() }
+        guard let size = try? file.size() else { return nil }
+        return (Int(clamping: size), believableHeader(of: file, identity, checkpointLSN: checkpointLSN))
+    }
+
+    /// The newest header of a file, if it is to be believed.
+    static func believableHeader(
+        of file: any StorageFile, _ identity: DatabaseIdentity, checkpointLSN: UInt64
+    ) -> CodeFileHeader? {
         guard let size = try? file.size(), let found = try? newest(in: file, size: size) else { return nil }
-        let header = (try? found.get()).flatMap { isBelievable($0, identity, checkpointLSN) ? $0 : nil }
-        return (Int(clamping: size), header)
+        return (try? found.get()).flatMap { isBelievable($0, identity, checkpointLSN) ? $0 : nil }
     }
 
     private static func centre(_ header: CodeFileHeader, in file: any StorageFile) throws(FileSystemError) -> [Float]? {
@@ -126,13 +133,23 @@ struct CodeFile {
 
     // MARK: Creating
 
+    /// Where a file is made: what a crash leaves of it is never taken for codes.
+    private static func temporaryPath(_ identity: DatabaseIdentity) -> StoragePath {
+        StoragePath(identity.name, name + ".tmp")
+    }
+
     /// Makes an empty file in place of whatever is there, durably.
+    ///
+    /// The front of it is written whole before the file gets its name: space that was allocated and never written may
+    /// show what an earlier file of the same database had there, and that is a header that would be believed.
     static func create(
         _ identity: DatabaseIdentity, seed: UInt64, centre: [Float], chunkByteCount: Int, on fileSystem: any FileSystem
     ) throws(FileSystemError) -> CodeFile {
-        do {
-            try fileSystem.unlink(path(identity))
-        } catch  where error.isNotFound {}
+        for path in [temporaryPath(identity), path(identity)] {
+            do throws(FileSystemError) {
+                try fileSystem.unlink(path)
+            } catch  where error.isNotFound {}
+        }
         let codec = VectorCodec(dimension: identity.options.dimension, seed: seed, centre: centre)
         let centreBytes = unsafe centre.withUnsafeBytes { unsafe Array($0) }
         let header = CodeFileHeader(
@@ -140,18 +157,23 @@ struct CodeFile {
             dimension: identity.options.dimension, codecVersion: VectorCodec.version, highStride: codec.highStride,
             lowStride: codec.lowStride, signStride: codec.signStride,
             chunkSlotCount: slotCount(
-                ofChunk: chunkByteCount, rowByteCount: codec.highStride + codec.lowStride + codec.signStride),
+                ofChunk: chunkByteCount,
+                rowByteCount: codec.highStride + codec.lowStride + codec.signStride + CodeFileHeader.checksumByteCount),
             centreCount: centre.count,
             centreChecksum: unsafe centreBytes.withUnsafeBytes { unsafe CRC32C.checksum($0) })
-        let file = try fileSystem.open(path(identity), .createNew)
+        var front = [UInt8](repeating: 0, count: CodeFileHeader.centreOffset)
+        let start = header.copy * CodeFileHeader.byteCount
+        front.replaceSubrange(start..<start + CodeFileHeader.byteCount, with: header.encode())
+        let file = try fileSystem.open(temporaryPath(identity), .createNew)
         do throws(FileSystemError) {
             try file.allocate(offset: 0, length: UInt64(header.chunksOffset))
-            try file.writeBytes(centreBytes, at: UInt64(CodeFileHeader.centreOffset))
-            try file.writeBytes(header.encode(), at: UInt64(header.copy * CodeFileHeader.byteCount))
+            try file.writeBytes(front + centreBytes, at: 0)
             try file.synchronize()
+            try fileSystem.rename(temporaryPath(identity), to: path(identity))
             try fileSystem.synchronizeDirectory(path(identity).parent)
         } catch {
             try? file.close()
+            try? fileSystem.unlink(temporaryPath(identity))
             try? fileSystem.unlink(path(identity))
             throw error
         }
@@ -166,6 +188,11 @@ struct CodeFile {
     }
 
     // MARK: Growing
+
+    /// Bytes that the file has to grow by to hold so many slots.
+    func byteCount(toHold slotCount: Int) -> Int {
+        max(0, (slotCount + header.chunkSlotCount - 1) / header.chunkSlotCount - chunkCount) * header.chunkByteCount
+    }
 
     /// Makes room for a slot, and a little more than that.
     mutating func grow(toHold slot: Int, on fileSystem: any FileSystem, reservation: Int) throws(FileSystemError) {
@@ -196,16 +223,18 @@ struct CodeFile {
 
     // MARK: Writing
 
-    /// Writes the codes of slots that follow one another in one record page.
-    func write(slot: Int, _ codes: EncodedRows) throws(FileSystemError) {
-        let (chunk, row) = slot.quotientAndRemainder(dividingBy: header.chunkSlotCount)
-        let start = header.chunksOffset + chunk * header.chunkByteCount
-        try unsafe file.writeFully([codes.high], at: UInt64(start + row * header.highStride))
-        let lowStart = start + header.chunkSlotCount * header.highStride
-        try unsafe file.writeFully([codes.low], at: UInt64(lowStart + row * header.lowStride))
-        guard header.signStride > 0 else { return }
-        let signStart = lowStart + header.chunkSlotCount * header.lowStride
-        try unsafe file.writeFully([codes.signs], at: UInt64(signStart + row * header.signStride))
+    /// Writes the codes of slots that follow one another in one record page, and their checksums.
+    func write(slot: Int, _ codes: EncodedRows, checksums: [UInt32]) throws(FileSystemError) {
+        try unsafe file.writeFully([codes.high], at: header.place(ofSlot: slot, stride: header.highStride, table: 0))
+        try unsafe file.writeFully(
+            [codes.low], at: header.place(ofSlot: slot, stride: header.lowStride, table: header.lowRowsOffset))
+        if header.signStride > 0 {
+            try unsafe file.writeFully(
+                [codes.signs], at: header.place(ofSlot: slot, stride: header.signStride, table: header.signRowsOffset))
+        }
+        let start = header.place(ofSlot: slot, stride: CodeFileHeader.checksumByteCount, table: header.checksumsOffset)
+        try file.writeBytes(
+            checksums.flatMap { unsafe withUnsafeBytes(of: $0.littleEndian) { unsafe Array($0) } }, at: start)
     }
 
     /// Makes the codes durable, then says so.

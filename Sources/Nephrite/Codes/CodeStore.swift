@@ -9,6 +9,8 @@ import Synchronization
 final class CodeStore: Sendable {
     /// Rows that the centre is the mean of; a database of fewer has no codes.
     static let minimumRowCount = 1_000
+    /// How long a full disk is left alone.
+    static let retryNanoseconds: UInt64 = 30_000_000_000
 
     enum Phase: Sendable {
         /// The database wants no codes, or a newer release made them.
@@ -18,6 +20,8 @@ final class CodeStore: Sendable {
         /// The encoder was asked to open the file or to make it.
         case requested
         case open
+        /// The disk has no room for more codes than there are, if any; a search asks again after a while.
+        case full
         /// A call on the file failed.
         case failed
         case closed
@@ -28,6 +32,8 @@ final class CodeStore: Sendable {
         /// There is more to do; much has been written since the last stamp.
         case more(wantsStamp: Bool)
         case idle
+        /// The disk has no room.
+        case full
         case stopped
     }
 
@@ -36,6 +42,8 @@ final class CodeStore: Sendable {
         var view: CodeView?
         var coded: [CodedSlots] = []
         var byteCount = 0
+        /// When a full disk may be asked again, on the store's clock.
+        var retryTime: UInt64 = 0
     }
 
     let identity: DatabaseIdentity
@@ -59,12 +67,35 @@ final class CodeStore: Sendable {
     /// The codes, for a search of so many rows; nil if there are none. The first search that is worth it has them made.
     func view(forSearchOf rowCount: Int) -> CodeView? {
         let (view, isFirst) = shared.withLock { shared -> (CodeView?, Bool) in
-            guard shared.phase == .idle, isWorthwhile(rowCount) else { return (shared.view, false) }
+            guard isWaiting(shared), isWorthwhile(rowCount) else { return (shared.view, false) }
             shared.phase = .requested
-            return (nil, true)
+            return (shared.view, true)
         }
         if isFirst { context.coding.request(cell) }
         return view
+    }
+
+    /// Has the codes made for a database of so many rows, be they few bytes.
+    ///
+    /// - Parameter retries: whether a full disk is to be asked again now.
+    func demand(for rowCount: Int, retries: Bool) {
+        let isNew = shared.withLock { shared in
+            guard rowCount >= Self.minimumRowCount, isWaiting(shared) || retries && shared.phase == .full else {
+                return false
+            }
+            shared.phase = .requested
+            return true
+        }
+        if isNew { context.coding.request(cell) }
+    }
+
+    /// Whether asking would change something.
+    private func isWaiting(_ shared: borrowing Shared) -> Bool {
+        switch shared.phase {
+        case .idle: true
+        case .full: context.configuration.environment.clock.monotonicNanoseconds() >= shared.retryTime
+        case .off, .requested, .open, .failed, .closed: false
+        }
     }
 
     private func isWorthwhile(_ rowCount: Int) -> Bool {
@@ -84,12 +115,14 @@ final class CodeStore: Sendable {
             shared.withLock { if $0.phase == .off { $0.phase = .idle } }
             return
         }
-        end(.off)
-        try? context.fileSystem.unlink(CodeFile.path(identity))
+        end(.off, removingFile: true)
     }
 
     /// Whether the encoder has something to do here.
     var isWanted: Bool { shared.withLock { $0.phase == .requested || $0.phase == .open } }
+
+    /// Whether it has to be known what is written: for the encoder, now or when it goes on.
+    var followsWrites: Bool { [.requested, .open, .full].contains(phase) }
 
     var phase: Phase { shared.withLock { $0.phase } }
 
@@ -121,7 +154,7 @@ final class CodeStore: Sendable {
     func advance(_ request: CodingWork) -> Progress {
         withExtendedLifetime(request.snapshot) {
             do throws(FileSystemError) {
-                return try work.withLock { (work) throws(FileSystemError) -> Progress in
+                let progress = try work.withLock { (work) throws(FileSystemError) -> Progress in
                     // Codes may have been given up or switched off while the step waited its turn.
                     guard isWanted else { return .stopped }
                     if work == nil {
@@ -129,8 +162,11 @@ final class CodeStore: Sendable {
                         work = opened
                         publish(opened.file)
                     }
+                    shared.withLock { if $0.phase == .requested { $0.phase = .open } }
                     return try advance(&work!, request)
                 }
+                if case .full = progress { waitForSpace() }
+                return progress
             } catch {
                 fail(error)
                 return .stopped
@@ -150,11 +186,13 @@ final class CodeStore: Sendable {
             {
                 return .more(wantsStamp: work.unstampedByteCount >= CodeWork.stampByteCount)
             }
-            try makeRoom(for: page, in: &work, request.snapshot)
+            guard try makeRoom(for: page, in: &work, request.snapshot) else { return .full }
             let coded = shared.withLock { $0.coded }
+            let mendedCount = work.mendedCount
             if try work.encode(page, of: request.snapshot, coded: coded) {
                 unstamped.store(true, ordering: .relaxed)
             }
+            cell.metrics.codesMended.add(UInt64(work.mendedCount - mendedCount))
             work.pages.remove(page)
             pageCount += 1
         }
@@ -173,6 +211,10 @@ final class CodeStore: Sendable {
             shared.withLock { $0.phase = .off }
             return nil
         case .absent, .useless:
+            guard request.snapshot.count >= Self.minimumRowCount else {
+                shared.withLock { $0.phase = .idle }
+                return nil
+            }
             let file = try CodeFile.create(
                 identity, seed: context.configuration.environment.random.next(),
                 centre: request.snapshot.sampleMean(rowCount: Self.minimumRowCount),
@@ -188,13 +230,20 @@ final class CodeStore: Sendable {
             toMultipleOf: StorageGranularity.byteCount)
     }
 
+    /// Has the file grow so that it can hold a page's codes; false if the disk has too little room.
+    ///
+    /// Codes take half of the free space at most, for whatever else is written has to go somewhere; and a file that could not
+    /// hold the codes of all records is not begun.
     private func makeRoom(
         for page: Int, in work: inout CodeWork, _ snapshot: DatabaseSnapshot
-    ) throws(FileSystemError) {
+    ) throws(FileSystemError) -> Bool {
         let last = min((page + 1) * RecordTable.entriesPerPage, snapshot.records.slotCount) - 1
-        guard last >= work.file.slotCapacity, !snapshot.records.liveBits(ofPage: page).isEmpty else { return }
+        guard last >= work.file.slotCapacity, !snapshot.records.liveBits(ofPage: page).isEmpty else { return true }
+        let available = context.fileSystem.availableByteCount ?? .max
+        guard work.file.byteCount(toHold: snapshot.records.slotCount) <= available / 2 else { return false }
         try work.file.grow(toHold: last, on: context.fileSystem, reservation: reservation)
         publish(work.file)
+        return true
     }
 
     /// Shows searches what is mapped now.
@@ -217,23 +266,41 @@ final class CodeStore: Sendable {
         withExtendedLifetime(old) {}
     }
 
-    /// Gives the codes up until the database is opened again, and on a full disk their file too: others need the space.
+    /// Gives the codes up until the database is opened again; on a full disk for a while only, and their file too: others
+    /// need the space.
     private func fail(_ error: FileSystemError) {
         cell.metrics.codingFailures.add(1)
-        end(.failed)
-        if error.isOutOfSpace { try? context.fileSystem.unlink(CodeFile.path(identity)) }
+        guard error.isOutOfSpace else { return end(.failed) }
+        putOff()
+        end(.full, removingFile: true)
+    }
+
+    /// Stops encoding for a while. What codes there are stay in use; an empty file is removed.
+    private func waitForSpace() {
+        cell.metrics.codingFailures.add(1)
+        putOff()
+        if work.withLock({ $0?.file.chunkCount == 0 }) { return end(.full, removingFile: true) }
+        // They may have been switched off, or the database closed, in between.
+        shared.withLock { if $0.phase == .open || $0.phase == .requested { $0.phase = .full } }
+    }
+
+    /// Notes when a full disk may be asked again.
+    private func putOff() {
+        let now = context.configuration.environment.clock.monotonicNanoseconds()
+        shared.withLock { $0.retryTime = now &+ Self.retryNanoseconds }
     }
 
     /// Lets go of the file, and shows searches no codes any more.
-    private func end(_ phase: Phase) {
-        // Behind the work lock: a step under way must not show its view afterwards.
+    private func end(_ phase: Phase, removingFile: Bool = false) {
+        // Behind the work lock: a step under way must not show its view afterwards, nor find its new file removed.
         let old = work.withLock { work -> CodeView? in
             try? work?.file.file.close()
             work = nil
             unstamped.store(false, ordering: .relaxed)
+            if removingFile { try? context.fileSystem.unlink(CodeFile.path(identity)) }
             return shared.withLock { shared -> CodeView? in
                 defer { shared.view = nil }
-                shared.phase = phase
+                if phase == .off || shared.phase != .off && shared.phase != .closed { shared.phase = phase }
                 shared.coded = []
                 shared.byteCount = 0
                 return shared.view

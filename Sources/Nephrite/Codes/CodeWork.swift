@@ -17,6 +17,9 @@ struct CodeWork {
     var pages = PageMarks()
     private(set) var unstampedByteCount = 0
     private let encoder: RowEncoder
+    private let verifier: CodeVerifier
+    /// Codes in the file that did not match their checksums and were made anew.
+    private(set) var mendedCount = 0
     /// What the file said when it was opened: records up to this commit in slots below the count have a code.
     private let claimedLSN: UInt64
     private let claimedSlotCount: Int
@@ -31,6 +34,7 @@ struct CodeWork {
     init(file: CodeFile, snapshot: DatabaseSnapshot) {
         self.file = file
         encoder = RowEncoder(file.codec)
+        verifier = CodeVerifier(file.file, file.header)
         claimedLSN = file.header.codedThroughLSN
         claimedSlotCount = min(Int(file.header.codedSlotCount), file.slotCapacity)
         let pageCount = snapshot.records.pageCount
@@ -50,8 +54,11 @@ struct CodeWork {
         var missing = snapshot.records.liveBits(ofPage: page).subtracting(coded.bits(ofPage: page))
         if page >= visitedPageCount {
             let claimed = claimed(missing, page: page, snapshot)
-            if !claimed.isEmpty { coded.insert(claimed, page: page) }
-            missing = missing.subtracting(claimed)
+            let wrong = try verifier.mismatches(claimed, ofPage: page, snapshot)
+            mendedCount += wrong.count
+            let right = claimed.subtracting(wrong)
+            if !right.isEmpty { coded.insert(right, page: page) }
+            missing = missing.subtracting(right)
             visitedPageCount = page + 1
         }
         guard !missing.isEmpty else { return false }
@@ -62,7 +69,8 @@ struct CodeWork {
             try unsafe encoder.withCodes(
                 of: snapshot.vectorAddress(UInt32(slot)), stride: snapshot.identity.stride, count: run.count
             ) { (codes) throws(FileSystemError) in
-                try unsafe file.write(slot: slot, codes)
+                let checksums = unsafe snapshot.codeChecksums(ofSlot: slot, count: run.count, codes)
+                try unsafe file.write(slot: slot, codes, checksums: checksums)
             }
         }
         coded.insert(missing, page: page)
@@ -116,6 +124,22 @@ struct CodeWork {
 }
 
 extension DatabaseSnapshot {
+    /// The checksums of the codes of records at slots that follow one another.
+    func codeChecksums(
+        ofSlot slot: Int, count: Int, _ codes: EncodedRows
+    ) -> [UInt32] {
+        func rowBytes(_ row: Int, of plane: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+            let stride = plane.count / count
+            return unsafe UnsafeRawBufferPointer(rebasing: plane[row * stride..<(row + 1) * stride])
+        }
+        return (0..<count).map { row in
+            unsafe identity.salt.codeRowChecksum(
+                slot: UInt64(slot + row), tag: records[slot + row].tag,
+                high: rowBytes(row, of: codes.high), low: rowBytes(row, of: codes.low),
+                signs: rowBytes(row, of: codes.signs))
+        }
+    }
+
     /// The mean of about `rowCount` rows that are spread over all of them, or a few more.
     func sampleMean(rowCount: Int) -> [Float] {
         let dimension = identity.options.dimension

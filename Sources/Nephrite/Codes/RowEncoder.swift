@@ -59,6 +59,12 @@ struct PageBits: Sendable, Equatable {
 
     var count: Int { low.nonzeroBitCount + high.nonzeroBitCount }
 
+    /// The lowest entry.
+    var first: Int? { low != 0 ? low.trailingZeroBitCount : high != 0 ? 64 + high.trailingZeroBitCount : nil }
+
+    /// The highest entry.
+    var last: Int? { high != 0 ? 127 - high.leadingZeroBitCount : low != 0 ? 63 - low.leadingZeroBitCount : nil }
+
     mutating func insert(_ index: Int) {
         if index < 64 { low |= 1 << UInt64(index) } else { high |= 1 << UInt64(index - 64) }
     }
@@ -68,6 +74,8 @@ struct PageBits: Sendable, Equatable {
     }
 
     func intersection(_ other: PageBits) -> PageBits { PageBits(low: low & other.low, high: high & other.high) }
+
+    func union(_ other: PageBits) -> PageBits { PageBits(low: low | other.low, high: high | other.high) }
 
     func subtracting(_ other: PageBits) -> PageBits { PageBits(low: low & ~other.low, high: high & ~other.high) }
 

@@ -6,8 +6,8 @@ import CNephrite
 ///
 /// A code is the same whatever kernels the machine has. See the article *How search works* for what is in it.
 struct VectorCodec: Sendable {
-    /// Changes when the bytes of a code change.
-    static let version: UInt32 = 2
+    /// Changes when the bytes of a code change, or their places in the file.
+    static let version: UInt32 = 3
 
     /// Components of a vector.
     let dimension: Int

@@ -7,17 +7,23 @@ import StorageIO
     /// Zeros that pad a vector to its stride and a payload to its unit.
     private static let zeros: StaticZeros = StaticZeros()
 
+    /// Bytes after which the disk is set to work, if it shall be.
+    private static let writebackByteCount = 1 << 20
+
     private let file: any StorageFile
     private let area: AreaMap
+    private let startsWriteback: Bool
     private var buffers: [UnsafeRawBufferPointer] = unsafe []
     private var start: UInt64 = 0
     private var byteCount: UInt64 = 0
     /// Bytes handed to the file so far.
     private(set) var writtenByteCount: UInt64 = 0
 
-    init(file: any StorageFile, area: AreaMap) {
+    /// - Parameter startsWriteback: whether the disk is to begin with what was written while more is being gathered.
+    init(file: any StorageFile, area: AreaMap, startsWriteback: Bool = false) {
         self.file = file
         self.area = area
+        self.startsWriteback = startsWriteback
     }
 
     /// Adds bytes at an offset of the area, with zeros behind them up to `paddedByteCount`.
@@ -25,6 +31,15 @@ import StorageIO
     /// The bytes must stay valid until ``flush()``.
     mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, paddedByteCount: Int) throws(FileSystemError)
     {
+        if startsWriteback, bytes.count > Self.writebackByteCount, bytes.count == paddedByteCount {
+            for start in stride(from: 0, to: bytes.count, by: Self.writebackByteCount) {
+                let part = unsafe bytes[start..<min(bytes.count, start + Self.writebackByteCount)]
+                try unsafe add(
+                    UnsafeRawBufferPointer(rebasing: part), at: offset + UInt64(start), paddedByteCount: part.count)
+                try flush()
+            }
+            return
+        }
         if unsafe offset != start + byteCount || buffers.count >= Self.maximumBufferCount {
             try flush()
             start = offset
@@ -38,12 +53,12 @@ import StorageIO
         let padding = paddedByteCount - bytes.count
         if padding > 0 { unsafe buffers.append(Self.zeros.bytes(padding)) }
         byteCount += UInt64(paddedByteCount)
+        if startsWriteback, byteCount >= Self.writebackByteCount { try flush() }
     }
 
     /// Writes what was gathered.
     mutating func flush() throws(FileSystemError) {
         guard byteCount > 0 else { return }
-        let file = file
         var rest = unsafe buffers[...]
         let offset = start
         let total = byteCount
@@ -53,7 +68,7 @@ import StorageIO
         var isWhole = true
         try area.forEachPart(offset: offset, byteCount: total) { (fileOffset, length) throws(FileSystemError) in
             if isWhole, length == total {
-                try unsafe file.writeFully(Array(rest), at: fileOffset)
+                try unsafe write(Array(rest), at: fileOffset, byteCount: length)
                 return
             }
             isWhole = false
@@ -70,9 +85,16 @@ import StorageIO
                     missing = 0
                 }
             }
-            try unsafe file.writeFully(part, at: fileOffset)
+            try unsafe write(part, at: fileOffset, byteCount: length)
         }
         writtenByteCount += total
+    }
+
+    private func write(
+        _ buffers: [UnsafeRawBufferPointer], at offset: UInt64, byteCount: UInt64
+    ) throws(FileSystemError) {
+        try unsafe file.writeFully(buffers, at: offset)
+        if startsWriteback { try file.startWriteback(offset: offset, length: byteCount) }
     }
 }
 

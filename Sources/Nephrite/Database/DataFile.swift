@@ -51,26 +51,21 @@ final class DataFile: Sendable {
     }
 
     /// Writes the vectors and payloads of a bulk commit and makes them durable (O3).
-    func placeBulk(_ batch: OperationBatch, layout: FileLayout, dimension: Int) throws(FileSystemError) {
-        guard let bulk = batch.bulk else { return }
-        unsafe try bulk.vectors.withUnsafeBytesTyped { (all) throws(FileSystemError) in
-            var vectors = AreaWriter(file: file, area: layout.vectors)
-            for (row, operation) in batch.operations.enumerated() {
-                let bytes = unsafe UnsafeRawBufferPointer(
-                    rebasing: all[row * dimension * 4..<(row + 1) * dimension * 4])
-                try unsafe vectors.add(bytes, at: UInt64(operation.slot) * UInt64(stride), paddedByteCount: stride)
+    func place(
+        _ placement: BulkPlacement, layout: FileLayout, vectorByteCount: Int
+    ) -> Result<Void, FileSystemError> {
+        do throws(FileSystemError) {
+            do throws(FileSystemError) {
+                try placement.write(to: file, layout: layout, stride: stride, vectorByteCount: vectorByteCount)
+            } catch {
+                // Of a write-back that failed, as of a sync, only the first to ask is told.
+                if error.call == .synchronizeData { failedSync.withLock { $0 = error } }
+                throw error
             }
-            try vectors.flush()
+            return .success(try synchronizeData())
+        } catch {
+            return .failure(error)
         }
-        var payloads = AreaWriter(file: file, area: layout.payload)
-        for operation in batch.operations {
-            let bytes = unsafe bulk.paddedPayload(operation)
-            try unsafe payloads.add(
-                bytes, at: UInt64(operation.payloadUnit) * UInt64(FormatLimits.payloadUnitByteCount),
-                paddedByteCount: bytes.count)
-        }
-        try payloads.flush()
-        try synchronizeData()
     }
 
     /// Allocates the space of new extents, and maps it.

@@ -21,14 +21,20 @@ final class DatabaseCell: Sendable {
     private let creationOptions: DatabaseOptions
     let uuid: String
     let createdAt: UInt64
-    let ledger = SnapshotLedger()
+    let ledger: SnapshotLedger
     let metrics = DatabaseMetrics()
     let filters: DatabaseFilters
     /// When it was last used, on the registry's logical clock.
     private let lastUse = Atomic<UInt64>(0)
     private let state: Mutex<State>
+    /// Told when nothing holds the file any more.
+    private let room: RoomQueue
 
-    init(number: UInt32, name: String, options: DatabaseOptions, uuid: String, createdAt: UInt64) {
+    init(
+        number: UInt32, name: String, options: DatabaseOptions, uuid: String, createdAt: UInt64, room: RoomQueue
+    ) {
+        self.room = room
+        ledger = SnapshotLedger(room: room)
         self.number = number
         self.name = name
         creationOptions = options
@@ -64,13 +70,14 @@ final class DatabaseCell: Sendable {
     }
 
     func unpin() {
-        let waiters = state.withLock { state in
+        let (waiters, isFree) = state.withLock { state in
             state.pinCount -= 1
-            guard state.pinCount == 0 else { return [CheckedContinuation<Void, Never>]() }
+            guard state.pinCount == 0 else { return ([CheckedContinuation<Void, Never>](), false) }
             defer { state.unpinWaiters = [] }
-            return state.unpinWaiters
+            return (state.unpinWaiters, true)
         }
         for waiter in waiters { waiter.resume() }
+        if isFree { room.signal() }
     }
 
     /// What the database was created with, but for what may be changed since.

@@ -11,6 +11,7 @@ extension DatabaseFile {
         _ parts: [(part: CommitPart, lsn: UInt64)],
         expecting expected: (fingerprint: StateFingerprint, liveCount: Int)
     ) throws(StoreError) -> DatabaseSnapshot {
+        index.directory.prepareToChange(epoch: epoch)
         for (part, lsn) in parts {
             let context = DatabaseIndex.Context(
                 identity: identity, lsn: lsn, epoch: epoch, bucketCapacity: layout.bucketCapacity)

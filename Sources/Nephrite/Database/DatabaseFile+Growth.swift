@@ -11,9 +11,8 @@ extension DatabaseFile {
     private func demand(for batch: OperationBatch) -> GrowthPlan.Demand? {
         let slotCount = batch.slotCount
         if slotCount == 0 { return nil }
-        let missingSlots = batch.isAllocated ? 0 : slotCount
-        let units = batch.isAllocated ? 0 : batch.payloadUnitCount
-        let neededSlots = max(0, slots.highWater + missingSlots - slots.freeCount)
+        let units = batch.payloadUnitCount
+        let neededSlots = max(0, slots.highWater + slotCount - slots.freeCount)
         let slotsFit = neededSlots <= layout.slotCapacity(stride: identity.stride)
         let unitsFit = payload.canExtend(by: units, capacity: layout.payloadUnitCapacity)
         let idsWanted = index.directory.count + pendingInserts + slotCount
@@ -55,9 +54,8 @@ extension DatabaseFile {
         guard (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9 else {
             return false
         }
-        return batch.isAllocated
-            || slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
-                && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
+        return slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
+            && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
     }
 
     /// Grows by no more than an eighth of the space there is, unless more is needed: what an allocation that fails has

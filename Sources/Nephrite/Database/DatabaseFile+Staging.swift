@@ -8,29 +8,10 @@ extension DatabaseFile {
     func commit(_ batch: OperationBatch) async throws -> RecordVersion {
         try Task.checkCancellation()
         await context.log.queue.waitForRoom()
-        try await makeRoom(for: batch)
-        if batch.bulk != nil {
-            allocate(batch)
-            do {
-                try await placeBulk(batch)
-            } catch {
-                release(batch)
-                throw error
-            }
-        }
         while true {
-            do {
-                if let version = try await stageAndWait(batch) { return version }
-            } catch let error as StoreError where error.code == Self.needsRoom {
-                do {
-                    try await makeRoom(for: batch)
-                } catch {
-                    releaseBulk(batch)
-                    throw error
-                }
-                continue
-            }
-            // A transaction over several databases has prepared one of the ids; it goes first.
+            try await makeRoom(for: batch)
+            if let version = try await batch.bulk == nil ? stageAndWait(batch) : placeAndWait(batch) { return version }
+            // A commit that is being prepared has one of the ids; it goes first.
             await waitForChange()
         }
     }
@@ -60,13 +41,61 @@ extension DatabaseFile {
         }
     }
 
-    /// Stages a batch, enqueues it and waits for its outcome; nil if a prepared transaction is in the way.
+    /// Stages a batch, enqueues it and waits for its outcome; nil if a commit that is being prepared is in the way.
+    ///
+    /// There is room for the batch.
     private func stageAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
         try checkOpen()
-        guard hasRoom(for: batch) || fitsFullDirectory(batch) else {
-            throw StoreError(Self.needsRoom, "", remedy: "")
-        }
         guard let part = try stage(batch) else { return nil }
+        return try await enqueue(part)
+    }
+
+    /// Like ``stageAndWait(_:)`` for a bulk batch: it is judged while an I/O thread puts its vectors and payloads in place
+    /// and syncs them. Until it is in the queue, who writes one of its ids waits, as for a transaction that prepares.
+    private func placeAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
+        try checkOpen()
+        allocate(batch)
+        let placement = BulkPlacement(batch)
+        let dataFile = dataFile
+        let layout = layout
+        let identity = identity
+        let (staged, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
+            group.addTask(executorPreference: context.io.executor) {
+                dataFile.place(placement, layout: layout, vectorByteCount: identity.vectorByteCount)
+            }
+            let staged = Result { try stage(batch) }
+            return (staged, await group.next() ?? .success(()))
+        }
+        let part: CommitPart
+        switch staged {
+        case .success(let judged?): part = judged
+        case .success(nil):
+            release(batch)
+            return nil
+        case .failure(let error):
+            // Not before now: the I/O thread was writing there.
+            release(batch)
+            throw error
+        }
+        do {
+            if case .failure(let error) = placed {
+                // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
+                // file can no longer be trusted to report errors (O8).
+                if error.call == .synchronizeData { context.fence(StoreError(error, database: identity.name)) }
+                throw StoreError(error, database: identity.name)
+            }
+            try checkOpen()
+        } catch {
+            undo(part)
+            throw error
+        }
+        // Who waits because of an id of this batch goes on when this actor is free: then the batch is in the queue.
+        wakeWaiters()
+        return try await enqueue(part)
+    }
+
+    /// Gives a staged part its place in the log and waits for its outcome.
+    private func enqueue(_ part: CommitPart) async throws -> RecordVersion {
         let isDurable = identity.options.durability == .durable
         return try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<RecordVersion, any Error>) in
@@ -83,9 +112,6 @@ extension DatabaseFile {
 
     /// How many operations ahead a bucket is fetched.
     static let prefetchDistance = 8
-
-    /// Never leaves the actor: tells ``commit(_:)`` to grow the file and try again.
-    private static let needsRoom = StoreError.Code.limitReached
 
     // MARK: Judging
 
@@ -166,7 +192,6 @@ extension DatabaseFile {
             }
             if let failure {
                 pending.remove(batch, serial: serial, operationCount: index)
-                releaseBulk(batch)
                 throw failure
             }
             pending.add(operation, index: index, serial: serial)
@@ -247,11 +272,6 @@ extension DatabaseFile {
         wakeWaiters()
     }
 
-    /// Gives back the space of a bulk batch that was refused after its vectors were put in place.
-    private func releaseBulk(_ batch: OperationBatch) {
-        if batch.bulk != nil { release(batch) }
-    }
-
     /// Writes slots and types into the log records, and lists where the records begin.
     private func finishRecords(_ batch: OperationBatch) -> [Int] {
         var offsets: [Int] = []
@@ -281,26 +301,5 @@ extension DatabaseFile {
         pending.remove(part.batch, serial: part.serial)
         pendingInserts -= part.insertCount
         release(part.batch)
-    }
-
-    /// Writes a bulk batch's vectors and payloads, and syncs them, on an I/O thread (O3).
-    private func placeBulk(_ batch: OperationBatch) async throws {
-        let dataFile = dataFile
-        let layout = layout
-        let dimension = identity.options.dimension
-        let name = identity.name
-        let result: Result<Void, FileSystemError> = await context.io.run {
-            do throws(FileSystemError) {
-                return .success(try dataFile.placeBulk(batch, layout: layout, dimension: dimension))
-            } catch {
-                return .failure(error)
-            }
-        }
-        if case .failure(let error) = result {
-            // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
-            // file can no longer be trusted to report errors (O8).
-            if error.call == .synchronizeData { context.fence(StoreError(error, database: name)) }
-            throw StoreError(error, database: name)
-        }
     }
 }

@@ -101,7 +101,7 @@ actor DatabaseFile {
     /// A snapshot of everything applied so far.
     func makeSnapshot() -> DatabaseSnapshot {
         DatabaseSnapshot(
-            identity: identity, records: index.records, directory: index.directory, mapping: mapping,
+            identity: identity, records: index.records, directory: index.directory.shared, mapping: mapping,
             count: index.liveCount, version: lastCommitLSN, fingerprint: index.fingerprint, ledger: cell.ledger,
             searcher: context.searcher, codeStore: codes, filters: cell.filters,
             verifiesReads: context.configuration.verifiesReads)

@@ -109,6 +109,21 @@ public final class DatabaseSnapshot: Sendable {
         return try result.get()
     }
 
+    /// The version of a record, be it damaged; nil if there is none. The database actor judges writes by the same rule.
+    func version(of id: String) -> RecordVersion? {
+        var id = id
+        return id.withUTF8 { utf8 in
+            let bytes = UnsafeRawBufferPointer(utf8)
+            guard unsafe !bytes.isEmpty else { return nil }
+            var suspect = BatchOperation.noSlot
+            let hash = unsafe IDHash.hash(bytes, key: identity.hashKey)
+            if let slot = unsafe findSlot(bytes, hash: hash, suspect: &suspect) { return records[Int(slot)].lsn }
+            guard suspect != BatchOperation.noSlot else { return nil }
+            let entry = records[Int(suspect)]
+            return isIntact(slot: suspect, entry: entry) ? nil : entry.lsn
+        }
+    }
+
     // MARK: Addresses
 
     @inline(__always)
@@ -135,8 +150,13 @@ public final class DatabaseSnapshot: Sendable {
         #if NEPHRITE_MUTANTS
             if Mutant.isActive(.skipRecordChecks) { return }
         #endif
-        let found = identity.tag(contentChecksum: contentChecksum(slot: slot, entry: entry), slot: slot)
-        if found != entry.tag { throw damaged(slot: slot, entry: entry) }
+        if !isIntact(slot: slot, entry: entry) { throw damaged(slot: slot, entry: entry) }
+    }
+
+    /// Whether a record's bytes are those that were written.
+    @inline(__always)
+    func isIntact(slot: UInt32, entry: RecordEntry) -> Bool {
+        identity.tag(contentChecksum: contentChecksum(slot: slot, entry: entry), slot: slot) == entry.tag
     }
 
     func damaged(slot: UInt32, entry: RecordEntry) -> StoreError {

@@ -12,6 +12,10 @@ final class SnapshotLedger: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Told when no snapshot is left besides the published one.
+    private let room: RoomQueue?
+
+    init(room: RoomQueue? = nil) { self.room = room }
 
     /// Notes a new snapshot; the ticket is handed back in ``close(_:)``.
     func open(version: UInt64) -> UInt64 {
@@ -25,7 +29,7 @@ final class SnapshotLedger: Sendable {
 
     /// Strikes a snapshot out.
     func close(_ ticket: UInt64) {
-        state.withLock { state in
+        let isFree = state.withLock { state in
             state.alive[Int(ticket - state.firstSequence)] = false
             state.aliveCount -= 1
             while state.head < state.alive.count, !state.alive[state.head] { state.head += 1 }
@@ -35,7 +39,9 @@ final class SnapshotLedger: Sendable {
                 state.firstSequence += UInt64(state.head)
                 state.head = 0
             }
+            return state.aliveCount <= 1
         }
+        if isFree { room?.signal() }
     }
 
     /// The version of the oldest snapshot alive, `UInt64.max` if there is none.

@@ -10,6 +10,13 @@ struct DatabaseIndex: Sendable {
     var deletedCount: Int
     var fingerprint: StateFingerprint
 
+    /// The index as of now, for a checkpoint.
+    var shared: DatabaseIndex {
+        var copy = self
+        copy.directory = directory.shared
+        return copy
+    }
+
     /// A record to be put at a slot.
     struct Store {
         let idHash: UInt64

@@ -22,6 +22,8 @@ struct IDDirectory: Sendable {
     private var movedCount = 0
     /// Whether a bucket of the smaller table may lead to a slot that is dead or found through the larger one already.
     private var hasStaleBuckets = false
+    /// The table that was shared before `pages` was, and what it lacks; nil while the directory grows.
+    private var twin: DirectoryTwin?
 
     init(bucketCount: Int = minimumBucketCount, epoch: UInt64) {
         precondition(bucketCount.nonzeroBitCount == 1 && bucketCount >= Self.minimumBucketCount)
@@ -87,6 +89,12 @@ struct IDDirectory: Sendable {
     }
 
     private mutating func setBucket(_ bucket: DirectoryBucket, at index: Int, epoch: UInt64) {
+        Self.write(bucket, at: index, in: &pages, epoch: epoch)
+        twin?.note(bucket, at: index)
+    }
+
+    @inline(__always)
+    private static func write(_ bucket: DirectoryBucket, at index: Int, in pages: inout PagedTable, epoch: UInt64) {
         let page = pages.mutablePage(index >> 9, epoch: epoch)
         unsafe page.bytes.storeBytes(of: bucket, toByteOffset: (index & 511) * 8, as: DirectoryBucket.self)
     }
@@ -165,11 +173,41 @@ struct IDDirectory: Sendable {
         setBucket(bucket, at: index, epoch: epoch)
     }
 
+    // MARK: Sharing
+
+    /// The directory as snapshots and checkpoints hold it.
+    var shared: IDDirectory {
+        var copy = self
+        copy.twin = nil
+        return copy
+    }
+
+    /// To be called before the changes that follow ``shared``: ids are hashed, so nearly each of them would copy a page.
+    ///
+    /// Instead, if nobody holds the table any more that was shared before this one, it gets the few buckets that it
+    /// lacks and takes over; what was shared last is then brought up to date the next time.
+    mutating func prepareToChange(epoch: UInt64) {
+        guard previous == nil else {
+            twin = nil
+            return
+        }
+        guard twin?.isFree() == true, var next = twin else {
+            twin = DirectoryTwin(pages: pages)
+            return
+        }
+        // Not referenced from two places, or its pages would be copied after all.
+        twin = nil
+        next.catchUp { bucket, index, pages in Self.write(bucket, at: index, in: &pages, epoch: epoch) }
+        swap(&next.pages, &pages)
+        twin = next
+    }
+
     // MARK: Growing
 
     /// Doubles the table; the buckets of the old one are moved by the inserts that follow.
     private mutating func grow(epoch: UInt64, records: RecordTable) {
         move(.max, epoch: epoch, records: records)
+        twin = nil
         previous = pages
         previousBucketCount = bucketCount
         movedCount = 0

@@ -60,6 +60,9 @@ struct PagedTable: Sendable {
         return page
     }
 
+    /// Whether no copy of the table is left; pages may still be shared with tables that it was copied from.
+    mutating func isUnshared() -> Bool { isKnownUniquelyReferenced(&root) }
+
     /// Appends a page of zeros.
     mutating func appendZeros(epoch: UInt64) { append(IndexPage(epoch: epoch, pool: pool)) }
 

@@ -24,6 +24,10 @@ struct CheckpointPlan: Sendable {
     let epoch: UInt64
     let logSequence: UInt64
 
+    /// Whether the checkpoint has the id directory in it: not while its buckets are in two tables, nor before the file
+    /// has room for one, as when a database that was never written to is checkpointed for the sake of the log.
+    var includesDirectory: Bool { directory.isSettled && directory.bucketCount <= layout.bucketCapacity }
+
     var records: RecordTable { index.records }
     var directory: IDDirectory { index.directory }
     var region: Int {
@@ -70,7 +74,7 @@ struct CheckpointWriter {
     /// Writes and syncs the pages of the inactive region; the header that will make it the active one.
     private func writeIndex() throws(FileSystemError) -> FileHeader {
         try plan.dataFile.synchronizeData()
-        let directoryIsValid = plan.directory.isSettled
+        let directoryIsValid = plan.includesDirectory
         try writePages(
             plan.records.pages, to: plan.layout.recordTable[plan.region], newerThan: plan.recordsCurrentThrough)
         if directoryIsValid {

@@ -68,11 +68,8 @@ struct Checkpointer: Sendable {
         #endif
         do throws(FileSystemError) {
             while let segment = segments.first {
-                do throws(FileSystemError) {
-                    try log.fileSystem.unlink(SegmentWriter.path(segment.sequence))
-                } catch  where error.isNotFound {}
+                try SegmentWriter.remove([segment.sequence], on: log.fileSystem)
                 segments.removeFirst()
-                try log.fileSystem.synchronizeDirectory(SegmentWriter.directory)
             }
         } catch {
             if error.call == .synchronizeDirectory { log.fence(StoreError(error)) }

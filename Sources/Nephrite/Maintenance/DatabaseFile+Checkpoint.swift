@@ -47,6 +47,28 @@ extension DatabaseFile {
         }
     }
 
+    /// What is damaged of the newest checkpoint where it lies in the file. Writers and checkpoints go on meanwhile; what is
+    /// found while a checkpoint began may be its work, and is looked at again.
+    func damagesOnDisk() async -> [Damage] {
+        var attempt = 1
+        while true {
+            while isCheckpointing { await waitForChange() }
+            if isClosed { return [] }
+            // Where one checkpoint follows upon another, the next one waits in the end.
+            let keepsOthersWaiting = attempt == 3
+            isCheckpointing = keepsOthersWaiting
+            let begun = epoch
+            let check = CheckpointCheck(identity: identity, file: dataFile.file, generation: generation)
+            let damages = await context.io.run { check.run() }
+            if keepsOthersWaiting {
+                isCheckpointing = false
+                wakeWaiters()
+            }
+            if damages.isEmpty || epoch == begun { return damages }
+            attempt += 1
+        }
+    }
+
     /// Everything of the database up to it is applied.
     private var lsnToCheckpoint: UInt64 {
         #if NEPHRITE_MUTANTS
@@ -59,7 +81,7 @@ extension DatabaseFile {
         let next = generation + 1
         let region = Int(next % 2)
         let plan = CheckpointPlan(
-            identity: identity, dataFile: dataFile, layout: layout, index: index,
+            identity: identity, dataFile: dataFile, layout: layout, index: index.shared,
             lsn: lsnToCheckpoint, lastCommitLSN: lastCommitLSN,
             payloadHighWater: payload.highWater, updatedAt: updatedAt, generation: next,
             previousHeaderChecksum: headerChecksum, recordsCurrentThrough: recordRegions[region],
@@ -73,7 +95,7 @@ extension DatabaseFile {
         checkpointLSN = plan.lsn
         self.headerChecksum = headerChecksum
         recordRegions[plan.region] = plan.epoch
-        if plan.directory.isSettled { directoryRegions[plan.region] = plan.epoch }
+        if plan.includesDirectory { directoryRegions[plan.region] = plan.epoch }
         context.log.retention.noteCheckpoint(database: identity.number, lsn: plan.lsn)
         let note = LogBuffer(capacity: 64)
         note.appendRecord(

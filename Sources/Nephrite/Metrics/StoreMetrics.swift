@@ -29,6 +29,7 @@ struct DatabaseMetrics: Sendable {
     let growths = Counter()
     let searches = Counter()
     let codingFailures = Counter()
+    let codesMended = Counter()
 }
 
 extension Duration {

@@ -7,8 +7,18 @@ struct DatabaseLoader {
     let entry: CatalogueEntry
     let fileSystem: any FileSystem
     let reservation: Int
-    /// Whether an older generation will do because the log holds everything since; only recovery may say so.
-    let acceptsOlderGeneration: Bool
+    /// What the file is loaded for.
+    let purpose: Purpose
+
+    enum Purpose {
+        /// To replay the log on it. An older generation will do because the log holds everything since, and torn header
+        /// pages are what a crash leaves: they are written anew without a word.
+        case recovery
+        /// To use it. Damaged header pages are written anew, and reported.
+        case use
+        /// To read it. Nothing is written.
+        case reading
+    }
 
     private var path: StoragePath { StoragePath(entry.name, DatabaseIdentity.dataFileName) }
     private var location: String { path.description }
@@ -96,7 +106,7 @@ struct DatabaseLoader {
             // If both copies of the other generation are damaged, it may have been the newer one.
             let other = FileHeader.firstPage(generation: found.header.generation + 1)
             let otherIsLost = found.damagedPages.contains(other) && found.damagedPages.contains(other + 1)
-            if otherIsLost, !acceptsOlderGeneration {
+            if otherIsLost, purpose != .recovery {
                 throw damaged(
                     "Both copies of one generation of the header are damaged, or the file is cut short; it may be the "
                         + "newer generation.")
@@ -117,30 +127,48 @@ struct DatabaseLoader {
         }
     }
 
-    /// What is to be said about damaged header pages beside a good one. After a crash they are what a torn write left:
-    /// recovery writes each anew that has a good twin, and the next checkpoint those of a generation that is lost.
+    /// Writes damaged header pages anew from their twins, unless the file is only read, and tells what there is to tell.
+    ///
+    /// Nothing depends on the order of these writes: a page that is torn once more is as damaged as before, and its twin
+    /// is not touched. A generation that is lost with both its pages is left to the next checkpoint, which writes there.
     private func mend(
         _ damagedPages: [Int], of headers: [FileHeader], in file: any StorageFile
     ) throws(StoreError) -> [Damage] {
-        guard acceptsOlderGeneration else {
-            return damagedPages.map {
-                .mended(
-                    "Page \($0) of the file's four header pages is damaged; its twin was used.", path: location,
-                    offset: UInt64($0 * FileHeader.byteCount))
-            }
-        }
+        var damages: [Damage] = []
         for page in damagedPages {
-            guard let header = headers.first(where: { FileHeader.firstPage(generation: $0.generation) == page & ~1 })
-            else { continue }
-            let bytes = header.encode(pageIndex: page)
-            try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(StoreError) in
-                try io { () throws(FileSystemError) in
-                    try unsafe file.writeFully([bytes], at: UInt64(page * FileHeader.byteCount))
-                    try file.synchronizeData()
-                }
-            }
+            let isMended = purpose == .reading ? false : try mend(page, of: headers, in: file)
+            if purpose == .recovery { continue }
+            damages.append(
+                .mended(
+                    "Page \(page) of the file's four header pages was damaged; "
+                        + (isMended ? "it was written anew." : "another one was used."), path: location,
+                    offset: UInt64(page * FileHeader.byteCount)))
         }
-        return []
+        return damages
+    }
+
+    /// Writes one page anew; false if nothing says what was on it.
+    private func mend(_ page: Int, of headers: [FileHeader], in file: any StorageFile) throws(StoreError) -> Bool {
+        let bytes: [UInt8]
+        if let header = headers.first(where: { FileHeader.firstPage(generation: $0.generation) == page & ~1 }) {
+            bytes = header.encode(pageIndex: page)
+        } else {
+            // Beside a page that was never written lies what a crash left of a first checkpoint.
+            guard purpose == .recovery else { return false }
+            bytes = try io { () throws(FileSystemError) in
+                try file.readBytes(count: FileHeader.byteCount, at: UInt64((page ^ 1) * FileHeader.byteCount))
+            }
+            guard bytes.allSatisfy({ $0 == 0 }) else { return false }
+        }
+        do throws(FileSystemError) {
+            try file.writeBytes(bytes, at: UInt64(page * FileHeader.byteCount))
+        } catch {
+            // A disk that takes no writes can be read.
+            if purpose == .use { return false }
+            throw StoreError(error, database: entry.name)
+        }
+        try io { () throws(FileSystemError) in try file.synchronizeData() }
+        return true
     }
 
     // MARK: Pages

@@ -5,7 +5,9 @@ import StorageIO
 
 struct DatabaseReplay {
     /// Where the payload of a record is that replay has seen but not yet put in place.
-    @safe private enum Source {
+    @safe fileprivate enum Source {
+        /// Replay has not seen it, or it is gone again.
+        case none
         /// In a store or update record: reference, vector, id and metadata.
         case log(UnsafeRawPointer)
         /// Already in the data file, by the bulk path, and intact.
@@ -15,7 +17,7 @@ struct DatabaseReplay {
     }
 
     private(set) var state: LoadedDatabase
-    private var sources: [UInt32: Source] = [:]
+    private var sources = SourceMap()
     private var recorded: CommittedState?
     private var ioFailure: FileSystemError?
     private(set) var replayedCommitCount = 0
@@ -92,7 +94,7 @@ struct DatabaseReplay {
             let id = unsafe UnsafeRawBufferPointer(rebasing: body[delete.id])
             if let slot = unsafe find(id, hash: delete.reference.idHash) {
                 _ = state.index.delete(slot: slot, context(header.lsn))
-                sources[slot] = nil
+                sources[slot] = .none
             }
         case .bulkStore:
             let bulk = try unsafe BulkStoreBody.decode(body)
@@ -138,7 +140,7 @@ struct DatabaseReplay {
             payloadLength: reference.payloadLength, idLength: Int(reference.idLength),
             contentChecksum: reference.contentChecksum)
         _ = state.index.store(store, replacing: previous, context(lsn))
-        if let previous { sources[previous] = nil }
+        if let previous { sources[previous] = .none }
         sources[reference.slot] = source
     }
 
@@ -161,7 +163,7 @@ struct DatabaseReplay {
                 return unsafe UnsafeRawBufferPointer(start: start, count: id.count).elementsEqual(id)
             case .lost:
                 return true
-            case .placed, nil:
+            case .placed, .none:
                 let start = unsafe state.mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount
                 if unsafe UnsafeRawBufferPointer(start: start, count: id.count).elementsEqual(id) { return true }
                 // A lost header may have freed this record, and its space may have been used again; the hash must do.
@@ -225,14 +227,16 @@ struct DatabaseReplay {
             if Mutant.isActive(.skipPlacement) { return }
         #endif
         let file = state.dataFile.file
-        var vectors = AreaWriter(file: file, area: state.layout.vectors)
-        var payloads = AreaWriter(file: file, area: state.layout.payload)
-        for slot in sources.keys.sorted() {
+        var vectors = AreaWriter(file: file, area: state.layout.vectors, startsWriteback: true)
+        var payloads = AreaWriter(file: file, area: state.layout.payload, startsWriteback: true)
+        for slot in sources.slots {
             let entry = state.index.records[Int(slot)]
             let vectorBytes = identity.vectorByteCount
             let vector: UnsafeRawPointer
             let payload: UnsafeRawPointer
-            switch sources[slot]! {
+            switch sources[slot] {
+            case .none:
+                continue
             case .log(let body):
                 unsafe vector = body + StoreReference.byteCount
                 unsafe payload = vector + vectorBytes
@@ -273,6 +277,38 @@ struct DatabaseReplay {
             _ = try CheckpointWriter(plan: plan).write()
         } catch {
             throw error.cause
+        }
+    }
+}
+
+/// Sources by slot, in blocks: a commit's slots mostly follow one another.
+private struct SourceMap {
+    private static let blockShift: UInt32 = 10
+
+    private var blocks: [[DatabaseReplay.Source]] = []
+
+    subscript(slot: UInt32) -> DatabaseReplay.Source {
+        get {
+            let block = Int(slot >> Self.blockShift)
+            guard block < blocks.count, !blocks[block].isEmpty else { return .none }
+            return blocks[block][Int(slot & (1 << Self.blockShift - 1))]
+        }
+        set {
+            let block = Int(slot >> Self.blockShift)
+            if block >= blocks.count {
+                blocks += [[DatabaseReplay.Source]](repeating: [], count: block + 1 - blocks.count)
+            }
+            if blocks[block].isEmpty {
+                blocks[block] = [DatabaseReplay.Source](repeating: .none, count: 1 << Self.blockShift)
+            }
+            blocks[block][Int(slot & (1 << Self.blockShift - 1))] = newValue
+        }
+    }
+
+    /// The slots of blocks that have a source, in order.
+    var slots: some Sequence<UInt32> {
+        blocks.indices.lazy.filter { !blocks[$0].isEmpty }.flatMap { block in
+            (0..<1 << Self.blockShift).lazy.map { UInt32(block) << Self.blockShift | $0 }
         }
     }
 }

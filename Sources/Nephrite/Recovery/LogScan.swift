@@ -9,6 +9,27 @@ struct CommitLocation: Sendable {
     /// The commit's records, its commit record last.
     let range: Range<Int>
     let lsn: UInt64
+    let contents: Contents
+
+    /// What its records are about, so that replay need not read them to know whom they concern.
+    struct Contents: Sendable {
+        /// The first database that a record is of; 0 if there is none.
+        private(set) var database: UInt32 = 0
+        private(set) var otherDatabases: [UInt32] = []
+        /// Whether databases are created or deleted.
+        private(set) var changesCatalogue = false
+
+        mutating func note(_ header: LogRecordHeader) {
+            changesCatalogue = changesCatalogue || header.type == .createDatabase || header.type == .deleteDatabase
+            let number = header.database
+            guard number != 0, number != database else { return }
+            if database == 0 {
+                database = number
+            } else if !otherDatabases.contains(number) {
+                otherDatabases.append(number)
+            }
+        }
+    }
 }
 
 /// A segment in memory: mapped, after every byte of it was read once so that a bad sector is an error and no signal.
@@ -195,6 +216,7 @@ struct LogScan {
         var groupStart: Int?
         var groupLSN: UInt64 = 0
         var hash: UInt64 = 0
+        var contents = CommitLocation.Contents()
         scanning: while case .record(let header, let body, let next) = unsafe LogCodec.read(
             bytes, at: position, saltSeed: segment.header.saltSeed)
         {
@@ -211,7 +233,9 @@ struct LogScan {
                     commit.batchHash == hash
                 else { break scanning }
                 outcome.commits.append(
-                    CommitLocation(segment: index, range: (groupStart ?? position)..<next, lsn: header.lsn))
+                    CommitLocation(
+                        segment: index, range: (groupStart ?? position)..<next, lsn: header.lsn, contents: contents))
+                contents = CommitLocation.Contents()
                 segment.lastLSN = header.lsn
                 segment.acceptedEnd = next
                 segment.lastChecksum = header.checksum
@@ -224,6 +248,7 @@ struct LogScan {
                     hash = 0
                 }
                 guard header.lsn == groupLSN else { break scanning }
+                contents.note(header)
                 hash = unsafe CommitBody.hash(record, continuing: hash)
             }
             chain = header.checksum
@@ -231,7 +256,8 @@ struct LogScan {
         }
         #if NEPHRITE_MUTANTS
             if Mutant.isActive(.acceptIncompleteCommit), let start = groupStart, groupLSN > segment.lastLSN {
-                outcome.commits.append(CommitLocation(segment: index, range: start..<position, lsn: groupLSN))
+                outcome.commits.append(
+                    CommitLocation(segment: index, range: start..<position, lsn: groupLSN, contents: contents))
                 segment.lastLSN = groupLSN
                 segment.acceptedEnd = position
                 segment.lastChecksum = chain

@@ -166,7 +166,7 @@ struct StoreOpening {
     // MARK: Catalogue
 
     private func readOrCreateCatalogue(_ report: inout RecoveryReport) throws(StoreError) -> Catalogue {
-        if let (catalogue, damagedCopies) = try catalogueFile.read() {
+        if let (catalogue, damagedCopies) = try readCatalogue() {
             report.damages += damagedCopies.map {
                 .mended(
                     "Copy \($0 + 1) of 2 of the catalogue is damaged; the other was used, and both are written anew.",
@@ -196,10 +196,37 @@ struct StoreOpening {
         }
     }
 
+    /// The catalogue, and which of its copies are damaged; nil if there is none.
+    private func readCatalogue() throws(StoreError) -> (Catalogue, damagedCopies: [Int])? {
+        do throws(StoreError) {
+            return try catalogueFile.read()
+        } catch  where error.code == .notAStore && holdsFilesOfAStore {
+            throw .corruption(
+                "The catalogue does not begin as one of ours does, and the directory holds other files of a store.",
+                path: CatalogueFile.path.description, offset: error.offset)
+        }
+    }
+
+    /// Whether there are log segments, or directories with a data file, by their names.
+    private var holdsFilesOfAStore: Bool {
+        let segments = (try? fileSystem.list(SegmentWriter.directory)) ?? []
+        if segments.contains(where: { SegmentHeader.sequence(fileName: $0.name) != nil }) { return true }
+        return ((try? fileSystem.list(.root)) ?? []).contains { entry in
+            guard entry.kind == .directory, entry.name != "wal" else { return false }
+            let files = (try? fileSystem.list(StoragePath(entry.name))) ?? []
+            return files.contains { $0.name == DatabaseIdentity.dataFileName }
+        }
+    }
+
     private var refusal: StoreError {
-        StoreError(
+        if holdsFilesOfAStore {
+            return .corruption(
+                "The directory holds files of a store and no CATALOG.", path: CatalogueFile.path.description)
+        }
+        return StoreError(
             .notAStore, "The directory is not empty and has no CATALOG of ours.", path: path,
-            remedy: "Choose an empty directory; nothing was changed in this one.")
+            remedy:
+                "Choose an empty directory; nothing was changed in this one. If it was a store, salvage rebuilds it.")
     }
 
     /// Directories that no database claims; unused leftovers of interrupted creations and drops are removed.
@@ -210,11 +237,12 @@ struct StoreOpening {
             var orphans: [String] = []
             for entry in try fileSystem.list(.root) where entry.kind == .directory && entry.name != "wal" {
                 if names.contains(entry.name) { continue }
-                let isLeftover =
-                    entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
-                    || entry.name.hasPrefix(DatabaseDirectory.creatingPrefix) || directory.isUnused(entry.name)
-                if isLeftover {
+                if entry.name.hasPrefix(DatabaseDirectory.trashPrefix)
+                    || entry.name.hasPrefix(DatabaseDirectory.creatingPrefix)
+                {
                     try directory.removeIfThere(entry.name)
+                } else if directory.isUnused(entry.name) {
+                    try directory.removeUnclaimed(entry.name)
                 } else {
                     orphans.append(entry.name)
                 }
@@ -331,10 +359,11 @@ struct StoreOpening {
             if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
         #endif
         for segment in log.segments { try? segment.file.close() }
-        for sequence in gone.sorted() {
-            do {
-                try fileSystem.unlink(SegmentWriter.path(sequence))
-            } catch  where error.isNotFound {}
+        gone.sort()
+        while !gone.isEmpty {
+            // Each is open for a moment; descriptors may be few.
+            try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
+            gone.removeFirst(min(16, gone.count))
         }
     }
 }

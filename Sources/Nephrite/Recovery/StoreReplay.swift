@@ -33,7 +33,7 @@ struct StoreReplay {
     // MARK: Catalogue
 
     func replayCatalogue(_ catalogue: inout Catalogue) throws(StoreError) {
-        for commit in log.commits where commit.lsn > catalogue.catalogueLSN {
+        for commit in log.commits where commit.lsn > catalogue.catalogueLSN && commit.contents.changesCatalogue {
             unsafe try forEachRecord(of: commit) { (header, body) throws(StoreError) in
                 do throws(FormatError) {
                     switch header.type {
@@ -76,13 +76,9 @@ struct StoreReplay {
         _ catalogue: Catalogue, isReadOnly: Bool
     ) throws(StoreError) -> ([DatabaseRecovery], Int) {
         var commits: [UInt32: [CommitLocation]] = [:]
-        for commit in log.commits {
-            var seen: Set<UInt32> = []
-            unsafe try forEachRecord(of: commit) { (header, _) throws(StoreError) in
-                if header.database != 0, seen.insert(header.database).inserted {
-                    commits[header.database, default: []].append(commit)
-                }
-            }
+        for commit in log.commits where commit.contents.database != 0 {
+            commits[commit.contents.database, default: []].append(commit)
+            for database in commit.contents.otherDatabases { commits[database, default: []].append(commit) }
         }
         var recovered: [DatabaseRecovery] = []
         var replayed = 0
@@ -95,7 +91,7 @@ struct StoreReplay {
             guard let own = commits[entry.number] else { continue }
             let last = own.last?.lsn ?? 0
             let loader = DatabaseLoader(
-                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, acceptsOlderGeneration: true)
+                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, purpose: .recovery)
             let loaded: LoadedDatabase
             do throws(StoreError) {
                 loaded = try loader.load()

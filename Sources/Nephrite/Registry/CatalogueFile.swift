@@ -32,9 +32,12 @@ struct CatalogueFile {
         }
     }
 
-    /// Replaces the catalogue: written beside, synced, renamed, the directory synced.
+    /// Replaces the catalogue: written beside, synced, renamed, the directory synced. The file that it replaces stays open
+    /// so long, for the reason that ``SegmentWriter/remove(_:on:)`` gives.
     func write(_ catalogue: Catalogue) throws(FileSystemError) {
         let bytes = catalogue.encodeFile()
+        let replaced = try? fileSystem.open(Self.path, .read)
+        defer { try? replaced?.close() }
         do {
             try fileSystem.unlink(Self.temporaryPath)
         } catch  where error.isNotFound {}

@@ -18,16 +18,17 @@ struct DatabaseDirectory {
             let file = try fileSystem.open(StoragePath(building, DatabaseIdentity.dataFileName), .createNew)
             try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
             let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
-            let first = FileHeader.firstPage(generation: header.generation)
-            let bytes = header.encode(pageIndex: first) + header.encode(pageIndex: first + 1)
-            let result: Result<Void, FileSystemError> = unsafe bytes.withUnsafeBytes { buffer in
-                do throws(FileSystemError) {
-                    return .success(try unsafe file.writeFully([buffer], at: UInt64(first * FileHeader.byteCount)))
-                } catch {
-                    return .failure(error)
+            let bytes = Self.headerPages(header)
+            #if NEPHRITE_MUTANTS
+                if Mutant.isActive(.trustNeverWritten) {
+                    let start = FileHeader.firstPage(generation: header.generation) * FileHeader.byteCount
+                    try file.writeBytes(Array(bytes[start..<start + 2 * FileHeader.byteCount]), at: UInt64(start))
+                } else {
+                    try file.writeBytes(bytes, at: 0)
                 }
-            }
-            try result.get()
+            #else
+                try file.writeBytes(bytes, at: 0)
+            #endif
             try file.synchronize()
             try file.close()
             try fileSystem.synchronizeDirectory(StoragePath(building))
@@ -37,6 +38,17 @@ struct DatabaseDirectory {
             throw error
         }
         try fileSystem.synchronizeDirectory(.root)
+    }
+
+    /// All four header pages. Those of the generation that is still to come are written too, as zeros: where ext4 journals
+    /// data or does not order it, a block that was allocated and never written shows what a deleted file had there after
+    /// a power cut, and header pages of a dropped database would be taken for damage of this one.
+    private static func headerPages(_ header: FileHeader) -> [UInt8] {
+        let first = FileHeader.firstPage(generation: header.generation)
+        return (0..<FileHeader.pageCount).flatMap { page in
+            page == first || page == first + 1
+                ? header.encode(pageIndex: page) : [UInt8](repeating: 0, count: FileHeader.byteCount)
+        }
     }
 
     /// The header of an empty database: no extents, the directory derived.
@@ -77,6 +89,17 @@ struct DatabaseDirectory {
         }
         for entry in entries { try fileSystem.unlink(StoragePath(name, entry.name)) }
         try fileSystem.removeDirectory(StoragePath(name))
+    }
+
+    /// Removes a directory under a database's name that no catalogue entry claims, durably out of sight first: were it
+    /// emptied under its name, a crash could bring it back with somebody else's bytes in its file (see
+    /// ``SegmentWriter/remove(_:on:)``), and it would be kept as evidence of something.
+    func removeUnclaimed(_ name: String) throws(FileSystemError) {
+        let trash = Self.trashPrefix + name
+        try removeIfThere(trash)
+        try fileSystem.rename(StoragePath(name), to: StoragePath(trash))
+        try fileSystem.synchronizeDirectory(.root)
+        try removeIfThere(trash)
     }
 
     /// Whether a directory that no catalogue entry claims holds nothing but a database that was never used.

@@ -58,11 +58,24 @@ final class StoreContext: Sendable {
 /// Where blocking work runs: never on the cooperative pool (C1).
 struct IOContext: Sendable {
     let executor: any TaskExecutor
+    /// Where what called for the work goes on.
+    let returning: any TaskExecutor
 
-    /// Runs blocking work on an I/O thread.
+    /// - Parameter returning: where callers go on; Swift's cooperative pool unless a simulation says otherwise.
+    init(executor: any TaskExecutor, returning: (any TaskExecutor)? = nil) {
+        self.executor = executor
+        self.returning = returning ?? globalConcurrentExecutor
+    }
+
+    /// Runs blocking work on an I/O thread, and comes back from there.
+    ///
+    /// A task that returns straight into an actor takes the thread along: the actor's other callers are served there, too,
+    /// and whatever they go on with is in the way of the work that the thread is for.
     @concurrent
     func run<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
-        await withTaskExecutorPreference(executor) { await Self.perform(body) }
+        let result = await withTaskExecutorPreference(executor) { await Self.perform(body) }
+        await withTaskExecutorPreference(returning) { await Self.perform {} }
+        return result
     }
 
     @concurrent

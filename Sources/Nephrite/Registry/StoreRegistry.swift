@@ -16,6 +16,8 @@ actor StoreRegistry {
     private var openNumbers: Set<UInt32> = []
     private var isChangingCatalogue = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Who waits for a file to be closed.
+    nonisolated let room = RoomQueue()
     /// Names of dropped databases whose directory could not be moved away yet.
     private var leftBehind: [String: UInt32] = [:]
     private(set) var isClosing = false
@@ -25,7 +27,7 @@ actor StoreRegistry {
         self.catalogue = catalogue
         for (number, error) in failures { self.failures[number] = error }
         for entry in catalogue.entries {
-            cells[entry.number] = DatabaseCell(entry)
+            cells[entry.number] = DatabaseCell(entry, room: room)
             numbers[entry.name] = entry.number
         }
     }
@@ -37,6 +39,23 @@ actor StoreRegistry {
         waiters = []
         for waiter in woken { waiter.resume() }
     }
+
+    // MARK: Transitions
+
+    /// Whether a database's file is being opened or closed, or its place in the catalogue changed, right now.
+    func isInTransition(_ cell: DatabaseCell) -> Bool { inTransition.contains(cell.number) }
+
+    func beginTransition(_ cell: DatabaseCell) { inTransition.insert(cell.number) }
+
+    /// What waited for the end of it goes on; the file may be closed to make room from here on, or has left its place.
+    func endTransition(_ cell: DatabaseCell) {
+        inTransition.remove(cell.number)
+        wakeWaiters()
+        room.signal()
+    }
+
+    /// The file is not open any more, or was never opened.
+    func noteClosed(_ cell: DatabaseCell) { openNumbers.remove(cell.number) }
 
     // MARK: Names
 
@@ -52,9 +71,6 @@ actor StoreRegistry {
     var hasDamagedDatabases: Bool { !failures.isEmpty }
 
     var openFileCount: Int { openNumbers.count }
-
-    /// Whether opening another file means closing one.
-    var isFull: Bool { openNumbers.count >= max(1, context.configuration.maximumOpenFiles) }
 
     /// The cells of databases whose files are open, in the order of their numbers.
     func openCells() -> [DatabaseCell] { openNumbers.sorted().compactMap { cells[$0] } }
@@ -74,15 +90,13 @@ actor StoreRegistry {
                 cell.noteUse(context.useClock.load(ordering: .relaxed))
                 return file
             }
-            if inTransition.contains(cell.number) {
+            if isInTransition(cell) {
+                try Task.checkCancellation()
                 await waitForChange()
                 continue
             }
-            inTransition.insert(cell.number)
-            defer {
-                inTransition.remove(cell.number)
-                wakeWaiters()
-            }
+            beginTransition(cell)
+            defer { endTransition(cell) }
             try await makeRoom(since: started)
             try check(cell)
             try await open(cell)
@@ -105,7 +119,7 @@ actor StoreRegistry {
         }
         let loader = DatabaseLoader(
             entry: entry, fileSystem: context.fileSystem, reservation: context.configuration.addressSpaceReservation,
-            acceptsOlderGeneration: false)
+            purpose: context.configuration.access == .readOnly ? .reading : .use)
         // Counted as open from here on, so that several opens at once do not exceed the limit together.
         openNumbers.insert(cell.number)
         do {
@@ -115,77 +129,11 @@ actor StoreRegistry {
             context.log.retention.noteOpened(database: cell.number, checkpointLSN: loaded.checkpointLSN)
             cell.open(file, snapshot: await file.makeSnapshot())
         } catch {
-            openNumbers.remove(cell.number)
+            noteClosed(cell)
             throw error
         }
         cell.noteUse(context.useClock.wrappingAdd(1, ordering: .relaxed).newValue)
         context.metrics.opens.add(1)
-    }
-
-    /// Closes files until one more may be opened.
-    private func makeRoom(since started: UInt64) async throws {
-        guard isFull else { return }
-        // The encoder takes hold of files again and again; none could be closed while it goes on.
-        context.coding.holdBack()
-        defer { context.coding.release() }
-        let clock = context.configuration.environment.clock
-        var pause: UInt64 = 50_000
-        while openNumbers.count >= max(1, context.configuration.maximumOpenFiles) {
-            if isClosing { throw StoreError.closed(context.path) }
-            if try await evictOne() { continue }
-            // Everything open is in use or on its way in or out. Writes end; snapshots may be held for long.
-            guard clock.monotonicNanoseconds() &- started < 10_000_000_000 else {
-                throw StoreError(
-                    .tooManyOpenFiles, "All \(openNumbers.count) files that may be open are in use.",
-                    remedy: "Let go of snapshots, or raise maximumOpenFiles.")
-            }
-            try await clock.sleep(nanoseconds: pause)
-            pause = min(pause * 2, 5_000_000)
-        }
-    }
-
-    /// Closes the least recently used file that nothing holds, checkpointing it first; false if there is none.
-    private func evictOne() async throws -> Bool {
-        let candidates = openCells().filter { !inTransition.contains($0.number) && !$0.isHeld }
-        guard let cell = candidates.min(by: { ($0.lastUsed, $0.number) < ($1.lastUsed, $1.number) }) else {
-            return false
-        }
-        inTransition.insert(cell.number)
-        defer {
-            inTransition.remove(cell.number)
-            wakeWaiters()
-        }
-        guard let file = cell.pin() else { return false }
-        do {
-            #if NEPHRITE_MUTANTS
-                if !Mutant.isActive(.evictDirty) { try await file.checkpoint() }
-            #else
-                try await file.checkpoint()
-            #endif
-            await file.stampCodes()
-        } catch {
-            cell.unpin()
-            throw error
-        }
-        cell.unpin()
-        // Someone may have begun to use it while it was checkpointed.
-        guard let taken = cell.takeFileIfIdle() else { return false }
-        if await mustStay(taken) {
-            cell.open(taken, snapshot: await taken.makeSnapshot())
-            return false
-        }
-        openNumbers.remove(cell.number)
-        try? await taken.close()
-        context.metrics.evictions.add(1)
-        return true
-    }
-
-    /// Whether closing a file would lose what is not in it yet.
-    private func mustStay(_ file: DatabaseFile) async -> Bool {
-        #if NEPHRITE_MUTANTS
-            if Mutant.isActive(.evictDirty) { return false }
-        #endif
-        return await file.isDirty
     }
 
     // MARK: Creating and dropping
@@ -210,7 +158,7 @@ actor StoreRegistry {
         guard numbers[name] == nil else {
             throw StoreError(
                 .databaseExists, "There is a database of that name.", database: name,
-                remedy: "Open it with database(_:), or choose another name.")
+                remedy: "Use the one there is, drop it first, or choose another name.")
         }
         try await moveLeftBehind(name)
         let environment = context.configuration.environment
@@ -241,13 +189,13 @@ actor StoreRegistry {
         } catch {
             // Unless the commit is certainly not in the log, the directory must stay: the next open may find it there.
             if (error as? StoreError)?.code == .diskFull {
-                _ = await context.io.run { try? directory.removeIfThere(name) }
+                _ = await context.io.run { try? directory.removeUnclaimed(name) }
             }
             throw error
         }
         catalogue.entries.append(entry)
         catalogue.entries.sort { $0.name < $1.name }
-        let cell = DatabaseCell(entry)
+        let cell = DatabaseCell(entry, room: room)
         cells[entry.number] = cell
         numbers[name] = entry.number
         await writeCatalogue()
@@ -260,9 +208,9 @@ actor StoreRegistry {
         try await lockCatalogue()
         defer { unlockCatalogue() }
         let cell = try cell(named: name)
-        while inTransition.contains(cell.number) { await waitForChange() }
-        inTransition.insert(cell.number)
-        defer { inTransition.remove(cell.number) }
+        while isInTransition(cell) { await waitForChange() }
+        beginTransition(cell)
+        defer { endTransition(cell) }
         // Writes under way finish; readers keep what they have mapped.
         cell.refusePins(.dropped)
         await cell.waitUntilUnpinned()
@@ -298,11 +246,12 @@ actor StoreRegistry {
 
     /// Changes whether a database wants codes, in the catalogue first. No commit depends on it, so the log has no record of it.
     func setQuantization(_ quantization: Quantization, of cell: DatabaseCell) async throws {
+        try context.requireWritable()
         try Task.checkCancellation()
         try await lockCatalogue()
         defer { unlockCatalogue() }
         // A file on its way in might have looked at the option already.
-        while inTransition.contains(cell.number) { await waitForChange() }
+        while isInTransition(cell) { await waitForChange() }
         try check(cell)
         if let failure = context.log.queue.failure { throw failure }
         guard let index = catalogue.entries.firstIndex(where: { $0.number == cell.number }) else {
@@ -310,17 +259,23 @@ actor StoreRegistry {
         }
         let old = catalogue.entries[index].quantization
         guard old != quantization.format else { return }
-        inTransition.insert(cell.number)
-        defer { inTransition.remove(cell.number) }
+        beginTransition(cell)
+        defer { endTransition(cell) }
         catalogue.entries[index].quantization = quantization.format
         if let failure = await writeCatalogue() {
             catalogue.entries[index].quantization = old
             throw StoreError(failure, database: cell.name)
         }
         cell.quantization = quantization
-        guard let file = cell.pin() else { return }
-        await context.io.run { file.codes.apply(quantization) }
-        cell.unpin()
+        if let file = cell.pin() {
+            await context.io.run { file.codes.apply(quantization) }
+            cell.unpin()
+        } else if quantization == .none {
+            // Nobody opens it meanwhile.
+            let fileSystem = context.fileSystem
+            let path = StoragePath(cell.name, CodeFile.name)
+            await context.io.run { try? fileSystem.unlink(path) }
+        }
     }
 
     /// Moves the directory of a dropped database out of the way of a new one of its name.
@@ -387,6 +342,7 @@ actor StoreRegistry {
     func beginClosing() async {
         isClosing = true
         wakeWaiters()
+        room.end()
         while isChangingCatalogue || !inTransition.isEmpty { await waitForChange() }
         for cell in allCells() {
             cell.refusePins(.storeClosed)
@@ -407,10 +363,10 @@ actor StoreRegistry {
 }
 
 extension DatabaseCell {
-    convenience init(_ entry: CatalogueEntry) {
+    convenience init(_ entry: CatalogueEntry, room: RoomQueue) {
         self.init(
             number: entry.number, name: entry.name, options: DatabaseOptions(entry), uuid: entry.uuid.description,
-            createdAt: entry.createdAt)
+            createdAt: entry.createdAt, room: room)
     }
 }
 

@@ -16,7 +16,7 @@ extension VectorStore {
     /// - Parameter directory: of the new store; it must not exist or be empty, and not lie in this store's.
     /// - Returns: for each database what was copied and what is lost, and why.
     /// - Throws: `locked` if this store is open for writing; `notAStore` if there is nothing of ours; `newerFormat`;
-    ///   `invalidArgument` if the directory will not do; what creating and writing a store throws, after which the new
+    ///   `invalidArgument` if the directory or a setting will not do; what creating and writing a store throws, after which the new
     ///   directory holds a part of the records and should be removed; `CancellationError`, likewise.
     /// - Complexity: reads every record twice; needs memory for the id of each.
     public func salvage(to directory: String) async throws -> SalvageReport {
@@ -24,9 +24,10 @@ extension VectorStore {
             throw StoreError.argument(
                 "The new store would lie in the damaged one.", remedy: "Choose a directory elsewhere.")
         }
+        try configuration.validate()
         let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
-        let io = IOContext(executor: threads.io)
+        let io = IOContext(executor: threads.io, returning: configuration.environment.executor)
         let target = configuration.environment.fileSystem(directory)
         try await io.throwing { () throws(StoreError) in try Self.requireEmpty(target, directory) }
         let source = OverlayFileSystem(over: configuration.environment.fileSystem(path), readsBadSectorsAsZeros: true)

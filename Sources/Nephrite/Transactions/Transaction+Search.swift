@@ -13,16 +13,114 @@ extension Transaction {
     public func search(
         _ query: [Float], k: Int, in database: String, options: SearchOptions = SearchOptions()
     ) async throws -> [SearchHit] {
-        try await state.search(query, k: k, in: database, options: options)
+        let view = try await state.view(of: database)
+        let request = try await view.snapshot.request([query], limit: k, options: options)
+        return try await view.hits(view.search(request, options))
+    }
+
+    /// The records within a radius of a query as the transaction sees them, nearest first.
+    ///
+    /// - Parameters:
+    ///   - query: as many finite components as the database's dimension.
+    ///   - radius: as for ``DatabaseSnapshot/search(_:within:limit:options:)``.
+    ///   - limit: of more records than this within the radius the nearest are returned.
+    ///   - database: the database's name.
+    ///   - options: which records to search, and how.
+    /// - Throws: as ``search(_:k:in:options:)``; `invalidArgument` if the radius is not a number.
+    public func search(
+        _ query: [Float], within radius: Float, limit: Int = 10_000, in database: String,
+        options: SearchOptions = SearchOptions()
+    ) async throws -> [SearchHit] {
+        let view = try await state.view(of: database)
+        let request = try await view.snapshot.request(query, within: radius, limit: limit, options: options)
+        let metric = view.snapshot.options.metric
+        return try await view.hits(view.search(request, options)).filter { metric.isWithin($0.score, radius) }
+    }
+
+    /// The records in the order of their distance from a query, as the transaction sees them when this is called; equal
+    /// scores are ordered by id.
+    ///
+    /// - Parameters:
+    ///   - query: as many finite components as the database's dimension; it is checked when the first hit is asked for.
+    ///   - database: the database's name.
+    ///   - options: which records to search, and how.
+    ///   - cursor: where to go on, from an iterator of the same query in this transaction; nil begins with the nearest.
+    /// - Throws: `databaseNotFound`; `conflict`.
+    public func nearest(
+        to query: [Float], in database: String, options: SearchOptions = SearchOptions(),
+        after cursor: SearchCursor? = nil
+    ) async throws -> NearestRecordsInTransaction {
+        NearestRecordsInTransaction(
+            view: try await state.view(of: database), query: query, options: options, after: cursor)
     }
 }
 
-extension TransactionState {
-    fileprivate func search(
-        _ query: [Float], k: Int, in database: String, options: SearchOptions
-    ) async throws -> [SearchHit] {
-        let (snapshot, writes) = try await view(of: database)
-        var request = try await snapshot.request([query], limit: k, options: options)
+/// The records that a transaction sees in the order of their distance from a query: pages of a search, each going on where
+/// the one before ended.
+public struct NearestRecordsInTransaction: AsyncSequence, Sendable {
+    /// Hits.
+    public typealias Element = SearchHit
+
+    let view: TransactionView
+    let query: [Float]
+    let options: SearchOptions
+    let after: SearchCursor?
+
+    /// Begins with the nearest, or behind the cursor.
+    public func makeAsyncIterator() -> Iterator {
+        Iterator(view: view, query: query, options: options, position: after?.position)
+    }
+
+    /// Goes through the hits.
+    public struct Iterator: AsyncIteratorProtocol {
+        let view: TransactionView
+        let query: [Float]
+        let options: SearchOptions
+        var position: SearchPosition?
+        private var page: ArraySlice<SearchPosition> = []
+        private var pageLength = 32
+        private var isAtEnd = false
+
+        init(view: TransactionView, query: [Float], options: SearchOptions, position: SearchPosition?) {
+            self.view = view
+            self.query = query
+            self.options = options
+            self.position = position
+        }
+
+        /// The next hit; nil at the end.
+        ///
+        /// - Throws: what a search throws.
+        public mutating func next() async throws -> SearchHit? {
+            if page.isEmpty, !isAtEnd {
+                var request = try await view.snapshot.request([query], limit: pageLength, options: options)
+                request.after = position
+                page = try await view.search(request, options)[...]
+                isAtEnd = page.count < pageLength
+                if pageLength < 4_096 { pageLength *= 2 }
+            }
+            guard let next = page.popFirst() else { return nil }
+            position = next
+            return view.hits([next])[0]
+        }
+
+        /// The place behind the hit that was returned last, to go on from later; nil before the first.
+        public var cursor: SearchCursor? { position.map(SearchCursor.init) }
+    }
+}
+
+/// A database as a transaction sees it at one moment.
+struct TransactionView: Sendable {
+    let snapshot: DatabaseSnapshot
+    /// The last write on each id; nil deletes.
+    let writes: [RecordID: VectorRecord?]
+
+    /// Answers a request for one query.
+    ///
+    /// - Parameter options: what the request was made of; the filter is asked about the transaction's own records.
+    /// - Returns: ranks and ids, best first.
+    func search(_ request: SearchRequest, _ options: SearchOptions) async throws -> [SearchPosition] {
+        var request = request
         var replaced: Set<UInt32> = []
         for id in writes.keys {
             if let slot = snapshot.slot(of: id) { replaced.insert(slot) }
@@ -30,22 +128,43 @@ extension TransactionState {
         if !replaced.isEmpty { request.exclude(replaced) }
         let found = try await snapshot.searcher.search(snapshot, request).rows[0]
         var ranked = found.map { row in
-            (rank: row.score, id: RecordID(snapshot.id(of: snapshot.records[Int(row.slot)])))
+            SearchPosition(rank: row.score, id: RecordID(snapshot.id(of: snapshot.records[Int(row.slot)])))
         }
-        let metric = ScanMetric(snapshot.options.metric)
         let filter = try options.filter.map { filter throws(StoreError) in try CompiledFilter(filter) }
         for case (let id, .some(let record)) in writes {
             if let filter, !filter.matches(record) { continue }
-            var scanner = ExactScanner(
-                metric: metric, query: query, stride: record.vector.count * 4, limit: 1)
-            unsafe record.vector.withUnsafeBytes { bytes in
-                unsafe scanner.scan(
-                    rows: bytes.baseAddress!, firstSlot: 0, count: 1, isLive: nil, precedes: { _, _ in false })
-            }
-            if let row = scanner.ranked(precedes: { _, _ in false }).first { ranked.append((row.score, id)) }
+            guard let rank = rank(of: record, request) else { continue }
+            let position = SearchPosition(rank: rank, id: id)
+            if let after = request.after, !after.precedes(position) { continue }
+            ranked.append(position)
         }
-        ranked.sort { $0.rank > $1.rank || ($0.rank == $1.rank && $0.id.precedes($1.id)) }
-        return ranked.prefix(k).map { SearchHit(id: $0.id.text, score: metric.score(ofRank: $0.rank)) }
+        ranked.sort { $0.precedes($1) }
+        return Array(ranked.prefix(request.limit))
+    }
+
+    /// What the reference scan gives for a record that is not stored yet; nil if the request wants only better ones.
+    private func rank(of record: VectorRecord, _ request: SearchRequest) -> Float? {
+        var scanner = ExactScanner(
+            metric: ScanMetric(snapshot.options.metric), query: request.queries[0], stride: record.vector.count * 4,
+            limit: 1, floor: request.floor)
+        unsafe record.vector.withUnsafeBytes { bytes in
+            unsafe scanner.scan(
+                rows: bytes.baseAddress!, firstSlot: 0, count: 1, isLive: nil, precedes: { _, _ in false })
+        }
+        return scanner.ranked(precedes: { _, _ in false }).first?.score
+    }
+
+    /// What users see of ranks and ids.
+    func hits(_ positions: [SearchPosition]) -> [SearchHit] {
+        let metric = ScanMetric(snapshot.options.metric)
+        return positions.map { SearchHit(id: $0.id.text, score: metric.score(ofRank: $0.rank)) }
+    }
+}
+
+extension SearchPosition {
+    /// Whether it comes before another in the order of results.
+    fileprivate func precedes(_ other: SearchPosition) -> Bool {
+        rank > other.rank || (rank == other.rank && id.precedes(other.id))
     }
 }
 

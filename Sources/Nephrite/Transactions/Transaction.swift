@@ -48,9 +48,9 @@ public struct Transaction: Sendable {
         try await state.record(for: id, in: database)?.vector
     }
 
-    /// Whether a record is there as the transaction sees it.
+    /// Whether a record is there as the transaction sees it, be it damaged.
     public func contains(_ id: String, in database: String) async throws -> Bool {
-        try await state.record(for: id, in: database) != nil
+        try await state.contains(id, in: database)
     }
 }
 
@@ -95,6 +95,11 @@ final class TransactionState: Sendable {
         return try snapshot.record(for: id)
     }
 
+    func contains(_ id: String, in database: String) async throws -> Bool {
+        let snapshot = try await join(database)
+        return state.withLock { $0.contains(id, in: database, snapshot) }
+    }
+
     func store(_ record: VectorRecord, into database: String, condition: WriteCondition) async throws {
         try running.context.requireWritable()
         let snapshot = try await join(database)
@@ -103,8 +108,7 @@ final class TransactionState: Sendable {
         _ = try encoder.encode(.records([record]), condition: .none)
         try state.withLock { state throws(StoreError) in
             try state.checkUnderWay()
-            let written = state.participants[database]?.writes[RecordID(record.id)]
-            let isThere = written.map { $0 != nil } ?? snapshot.contains(record.id)
+            let isThere = state.contains(record.id, in: database, snapshot)
             if condition == .mustNotExist, isThere {
                 throw StoreError(
                     .recordExists, "A record of this id is there.", database: database, ids: [record.id],
@@ -124,8 +128,7 @@ final class TransactionState: Sendable {
         let snapshot = try await join(database)
         return try state.withLock { state throws(StoreError) in
             try state.checkUnderWay()
-            let written = state.participants[database]?.writes[RecordID(id)]
-            let isThere = written.map { $0 != nil } ?? snapshot.contains(id)
+            let isThere = state.contains(id, in: database, snapshot)
             if isThere { state.participants[database]?.writes[RecordID(id)] = .some(nil) }
             return isThere
         }
@@ -173,9 +176,10 @@ final class TransactionState: Sendable {
     }
 
     /// The snapshot of a database and what the transaction has written to it; nil deletes.
-    func view(of database: String) async throws -> (snapshot: DatabaseSnapshot, writes: [RecordID: VectorRecord?]) {
+    func view(of database: String) async throws -> TransactionView {
         let snapshot = try await join(database)
-        return (snapshot, state.withLock { $0.participants[database]?.writes ?? [:] })
+        return TransactionView(
+            snapshot: snapshot, writes: state.withLock { $0.participants[database]?.writes ?? [:] })
     }
 
     // MARK: Ending
@@ -208,12 +212,13 @@ final class TransactionState: Sendable {
         try await TransactionCommit(running: running).run(batches.map { ($0.participant.cell, $0.batch) })
     }
 
+    /// What the participant has to log. What is written over is not read: a damaged record can be replaced and deleted.
     private func encode(_ participant: Participant) throws(StoreError) -> OperationBatch? {
         var stores: [VectorRecord] = []
         var conditions: [WriteCondition] = []
         var deletes: [(id: String, condition: WriteCondition)] = []
         for (id, record) in participant.writes.sorted(by: { $0.key.precedes($1.key) }) {
-            let seen = try participant.snapshot.record(for: id.text)?.version
+            let seen = participant.snapshot.version(of: id.text)
             if let record {
                 stores.append(record)
                 conditions.append(.unchanged(since: seen))
@@ -228,6 +233,11 @@ final class TransactionState: Sendable {
 }
 
 extension TransactionState.State {
+    /// Whether a record is there, by what the transaction has written, else by its snapshot.
+    fileprivate func contains(_ id: String, in database: String, _ snapshot: DatabaseSnapshot) -> Bool {
+        participants[database]?.writes[RecordID(id)].map { $0 != nil } ?? snapshot.contains(id)
+    }
+
     fileprivate func checkUnderWay() throws(StoreError) {
         if isOver {
             throw .argument(

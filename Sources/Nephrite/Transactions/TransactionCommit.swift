@@ -1,5 +1,6 @@
 /// Commits a transaction's batches: staged on each database in the order of their numbers, then enqueued as one commit.
 /// Transactions hand it what they wrote; it hands the log one commit with a part for each database.
+import Synchronization
 
 struct TransactionCommit {
     let running: RunningStore
@@ -25,6 +26,9 @@ struct TransactionCommit {
     /// Prepares the parts one database after the other; whoever meets a prepared record waits, or, if it is a
     /// transaction, is in conflict. Nothing waits while it holds something prepared, so nothing waits in a circle.
     private func prepareAndCommit(_ batches: [OperationBatch], _ files: [DatabaseFile]) async throws {
+        let log = running.context.log
+        log.preparing.add(1, ordering: .acquiringAndReleasing)
+        defer { log.preparing.subtract(1, ordering: .acquiringAndReleasing) }
         var parts: [CommitPart] = []
         do {
             for (batch, file) in zip(batches, files) { parts.append(try await file.prepare(batch)) }

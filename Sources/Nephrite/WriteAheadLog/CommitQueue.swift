@@ -102,14 +102,7 @@ final class CommitQueue: Sendable {
 
     /// Everything that waits, in order.
     func drain() -> Batch {
-        let (batch, waiters) = state.withLock { state in
-            let batch = state.batch
-            state.batch = Batch()
-            state.waitingByteCount = 0
-            let waiters = state.roomWaiters
-            state.roomWaiters = []
-            return (batch, waiters)
-        }
+        let (batch, waiters) = state.withLock { $0.takeAll() }
         for waiter in waiters { waiter.resume() }
         return batch
     }
@@ -121,12 +114,7 @@ final class CommitQueue: Sendable {
     func fail(_ error: StoreError) -> Batch {
         let (batch, waiters) = state.withLock { state in
             if state.failure == nil { state.failure = error }
-            let batch = state.batch
-            state.batch = Batch()
-            state.waitingByteCount = 0
-            let waiters = state.roomWaiters
-            state.roomWaiters = []
-            return (batch, waiters)
+            return state.takeAll()
         }
         for waiter in waiters { waiter.resume() }
         return batch
@@ -162,6 +150,16 @@ final class CommitQueue: Sendable {
 extension CommitQueue.State {
     /// Why nothing is taken any more: a failure, or the end of the log task, which no one may wait for in vain.
     fileprivate var refusal: StoreError? { failure ?? (isFinished ? .closed("wal") : nil) }
+
+    /// Empties the queue: what waited in it, and who waited for room, to be resumed.
+    fileprivate mutating func takeAll() -> (CommitQueue.Batch, [CheckedContinuation<Void, Never>]) {
+        defer {
+            batch = CommitQueue.Batch()
+            waitingByteCount = 0
+            roomWaiters = []
+        }
+        return (batch, roomWaiters)
+    }
 
     fileprivate mutating func takeDrainWaiter() -> CheckedContinuation<Bool, Never>? {
         defer { drainWaiter = nil }

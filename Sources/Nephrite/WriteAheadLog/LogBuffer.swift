@@ -2,9 +2,9 @@
 /// from which vectors and payloads are then put in place. One copy of a vector from the caller to here, none after.
 import StorageFormat
 
-// SAFETY: owned by one step of the write path at a time: the encoding caller, then the database actor, then (through the
-// commit queue's mutex) the log task, which seals record headers in place and appends nothing. Meanwhile the actor reads
-// ids, which no one writes any more. No other bytes are touched by two of them at once.
+/// The encoding caller owns it, then the database actor, then (through the commit queue's mutex) the log task, which seals
+/// record headers in place and appends nothing. Meanwhile the actor reads ids, which no one writes any more.
+// SAFETY: one step of the write path writes at a time; two use it at once only to read, or on different bytes.
 @safe final class LogBuffer: @unchecked Sendable {
     private(set) var start: UnsafeMutableRawPointer
     private(set) var count = 0

@@ -12,8 +12,10 @@ struct LogTask {
     var segment: SegmentWriter
     /// The last commit that a sync marker or a later record declares to be on disk.
     private var markedLSN: UInt64
-    /// Commits that a full disk kept out of the log. One that was staged on top of them may still be on its way.
-    private var undone: Set<UInt64> = []
+    /// Commits that a full disk kept out of the log, for as long as one that was staged on top of them may be on its way.
+    private var undone: Set<UInt64> = [] {
+        didSet { log.undoneCount.store(undone.count, ordering: .relaxed) }
+    }
 
     init(log: WriteAheadLog, segment: SegmentWriter) {
         self.log = log
@@ -24,8 +26,13 @@ struct LogTask {
     /// Writes everything that waits, and a sync marker when nothing waits any more.
     mutating func processAll() async {
         while true {
+            // Asked before the queue is drained: what is being prepared now was prepared after the undoing.
+            let isPreparing = log.preparing.load(ordering: .acquiring) > 0
             let batch = log.queue.drain()
-            if batch.isEmpty { break }
+            if batch.isEmpty {
+                if !isPreparing, !undone.isEmpty { undone = [] }
+                break
+            }
             await process(batch)
         }
         writeMarker()
@@ -94,9 +101,9 @@ struct LogTask {
     }
 
     private mutating func commit(_ commits: [StagedCommit], byteCount: Int) async -> Failure? {
+        let isDurable = mustSync(commits)
         do {
             if let failure = try write(commits, byteCount: byteCount) { return failure }
-            let isDurable = mustSync(commits)
             // The disk works on the log while vectors go to their slots, which nothing reaches before the commit is
             // applied.
             if isDurable, byteCount >= Self.writebackByteCount {
@@ -108,18 +115,11 @@ struct LogTask {
                         part.batch, layout: part.layout, vectorByteCount: part.file.identity.vectorByteCount)
                 }
             }
-            if isDurable {
-                try segment.file.synchronizeData()
-                log.metrics.syncs.add(1)
-                log.noteSynced(segment.lastLSN)
-            }
         } catch {
             return .fatal(commits, StoreError(error))
         }
         do {
-            // Whoever holds an actor goes on with what others have queued there, and with what follows in those tasks:
-            // on the log's only thread a caller that loops without waiting would keep the log from ever going on.
-            try await withTaskExecutorPreference(log.applyExecutor) { try await apply(commits) }
+            publish(commits, try await isDurable ? syncAndApply(commits) : apply(commits))
         } catch {
             return .fatal(commits, .wrapping(error))
         }
@@ -130,6 +130,33 @@ struct LogTask {
         noteRelaxed(commits)
         log.noteWritten(byteCount: byteCount)
         return nil
+    }
+
+    /// Syncs the log and meanwhile has the databases apply the group: nobody sees it before both are done, and should the
+    /// sync fail, nobody ever will.
+    private func syncAndApply(_ commits: [StagedCommit]) async throws -> [Applied] {
+        if commits.contains(where: { $0.layoutChange != nil }) {
+            // Extents are not used before they are on disk (O5).
+            try synchronize()
+            return try await apply(commits)
+        }
+        return try await withThrowingTaskGroup(of: [Applied].self) { group in
+            group.addTask(executorPreference: log.applyExecutor) { try await Self.applyToAll(commits) }
+            try synchronize()
+            return try await group.next() ?? []
+        }
+    }
+
+    private func synchronize() throws(FileSystemError) {
+        try segment.file.synchronizeData()
+        log.metrics.syncs.add(1)
+        log.noteSynced(segment.lastLSN)
+    }
+
+    private func apply(_ commits: [StagedCommit]) async throws -> [Applied] {
+        // Whoever holds an actor goes on with what others have queued there, and with what follows in those tasks:
+        // on the log's only thread a caller that loops without waiting would keep the log from ever going on.
+        try await withTaskExecutorPreference(log.applyExecutor) { try await Self.applyToAll(commits) }
     }
 
     private func mustSync(_ commits: [StagedCommit]) -> Bool {
@@ -214,8 +241,14 @@ struct LogTask {
         return log.syncedLSN
     }
 
-    /// Has each database apply its part of the group, then makes all of it visible at once.
-    private func apply(_ commits: [StagedCommit]) async throws {
+    /// The state of a database after a group.
+    private struct Applied: Sendable {
+        let file: DatabaseFile
+        let snapshot: DatabaseSnapshot
+    }
+
+    /// Has each database apply its part of the group.
+    private static func applyToAll(_ commits: [StagedCommit]) async throws -> [Applied] {
         // A layout change comes before every commit that uses it: such a commit is staged after the change is adopted.
         for commit in commits {
             if let change = commit.layoutChange { await change.file.adopt(change) }
@@ -228,28 +261,28 @@ struct LogTask {
                 parts[ObjectIdentifier(part.file), default: []].append((part, commit.lsn))
             }
         }
-        var snapshots: [(DatabaseFile, DatabaseSnapshot)] = []
+        var applied: [Applied] = []
         for file in order {
             #if NEPHRITE_MUTANTS
                 if Mutant.isActive(.applyOutOfOrder) { parts[ObjectIdentifier(file)]!.reverse() }
-                if Mutant.isActive(.publishHalf), let (other, snapshot) = snapshots.last {
-                    other.cell.publish(snapshot)
-                }
+                if Mutant.isActive(.publishHalf), let other = applied.last { other.file.cell.publish(other.snapshot) }
             #endif
             let own = parts[ObjectIdentifier(file)]!
             let state = own[0].part.logState
-            snapshots.append(
-                (
-                    file,
-                    try await file.apply(
-                        own, expecting: (fingerprint: state.fingerprint, liveCount: state.liveCount))
-                ))
+            let snapshot = try await file.apply(
+                own, expecting: (fingerprint: state.fingerprint, liveCount: state.liveCount))
+            applied.append(Applied(file: file, snapshot: snapshot))
         }
         for commit in commits {
             if let change = commit.layoutChange { await change.file.noteLayout(lsn: commit.lsn) }
         }
+        return applied
+    }
+
+    /// Makes a group visible at once, in all its databases.
+    private func publish(_ commits: [StagedCommit], _ applied: [Applied]) {
         log.publication.withLock { _ in
-            for (file, snapshot) in snapshots { file.cell.publish(snapshot) }
+            for state in applied { state.file.cell.publish(state.snapshot) }
             if let last = commits.last { log.notePublished(last.lsn) }
         }
     }
@@ -340,11 +373,7 @@ struct LogTask {
     private mutating func synchronize(for waiters: [CheckedContinuation<Void, any Error>]) {
         do {
             if let failure = log.queue.failure { throw failure }
-            if log.syncedLSN < segment.lastLSN {
-                try segment.file.synchronizeData()
-                log.metrics.syncs.add(1)
-                log.noteSynced(segment.lastLSN)
-            }
+            if log.syncedLSN < segment.lastLSN { try synchronize() }
             for waiter in waiters { waiter.resume() }
         } catch {
             let failure = StoreError.wrapping(error)
@@ -388,6 +417,9 @@ struct LogTask {
     /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
     private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
         guard !undone.isEmpty else { return commits }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.keepOrphans) { return commits }
+        #endif
         var kept: [StagedCommit] = []
         var orphans: [StagedCommit] = []
         for commit in commits {

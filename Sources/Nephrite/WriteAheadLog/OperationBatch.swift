@@ -80,12 +80,6 @@ final class OperationBatch: @unchecked Sendable {
         unsafe String(decoding: id(operation), as: UTF8.self)
     }
 
-    /// Whether it has its space already: a bulk batch gets it before it is staged.
-    var isAllocated: Bool {
-        guard bulk != nil, let first = operations.first else { return false }
-        return first.slot != BatchOperation.noSlot
-    }
-
     /// Payload units that the stores need.
     var payloadUnitCount: Int { operations.reduce(0) { $0 + ($1.kind == .store ? $1.payloadUnitCount : 0) } }
 
@@ -99,11 +93,4 @@ struct BulkContent: Sendable {
     let payload: LogBuffer
     /// The rows' floats, back to back.
     let vectors: [Float]
-
-    /// Id and metadata of an operation with the zeros behind them; those of the next operation follow.
-    func paddedPayload(_ operation: BatchOperation) -> UnsafeRawBufferPointer {
-        let length = operation.payloadUnitCount * FormatLimits.payloadUnitByteCount
-        return unsafe UnsafeRawBufferPointer(
-            rebasing: payload.bytes[operation.idOffset..<operation.idOffset + length])
-    }
 }

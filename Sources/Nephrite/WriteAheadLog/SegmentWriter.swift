@@ -51,6 +51,23 @@ struct SegmentWriter: Sendable {
         return SegmentWriter(header: header, file: file)
     }
 
+    /// Removes segments, durably. Until they are gone for good they stay open: ext4 that does not order its data
+    /// (`data=writeback`) gives the blocks of an unlinked file away at once, and a segment that a power cut brings back
+    /// would hold what was written there since; the blocks of an open file are its own.
+    ///
+    /// - Parameter sequences: in this order; those that are not there are passed over.
+    static func remove(_ sequences: [UInt64], on fileSystem: any FileSystem) throws(FileSystemError) {
+        guard !sequences.isEmpty else { return }
+        let held = sequences.map { try? fileSystem.open(path($0), .read) }
+        defer { for file in held { try? file?.close() } }
+        for sequence in sequences {
+            do {
+                try fileSystem.unlink(path(sequence))
+            } catch  where error.isNotFound {}
+        }
+        try fileSystem.synchronizeDirectory(directory)
+    }
+
     /// Allocates a segment's space and writes both copies of its header.
     static func prepare(_ file: any StorageFile, _ header: SegmentHeader) throws(FileSystemError) {
         try file.allocate(offset: 0, length: header.byteCount)

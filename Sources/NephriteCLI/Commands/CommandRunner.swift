@@ -11,9 +11,8 @@ struct CommandRunner: Sendable {
     static var commands: [any Command.Type] {
         [
             CreateCommand.self, ImportCommand.self, GetCommand.self, SearchCommand.self, ListCommand.self,
-            CountCommand.self, DeleteCommand.self, DropCommand.self, StatsCommand.self, CheckCommand.self,
-            SalvageCommand.self,
-            DemoCommand.self,
+            CountCommand.self, DeleteCommand.self, DropCommand.self, QuantizeCommand.self, StatsCommand.self,
+            CheckCommand.self, SalvageCommand.self, BenchCommand.self, DemoCommand.self,
         ]
     }
 

@@ -105,7 +105,8 @@ enum CheckCommand: Command {
             throw CommandError(
                 exitCode: .dataError, code: "corruption",
                 message: "The store is damaged in \(count) place\(count == 1 ? "" : "s").",
-                remedy: "Keep a copy of the directory, then restore what is damaged from its source.",
+                remedy:
+                    "Keep a copy of the directory; “nephrite salvage” copies everything that is whole into a new store.",
                 path: context.arguments["store"])
         }
     }
@@ -154,14 +155,8 @@ extension JSONText {
     mutating func value(_ report: IntegrityReport) {
         object { json in
             json.field("sound", report.isSound)
-            json.key("databases")
-            json.array { json in
-                for database in report.databases { json.value(database) }
-            }
-            json.key("damages")
-            json.array { json in
-                for damage in report.damages { json.value(damage) }
-            }
+            json.field("databases", report.databases) { $0.value($1) }
+            json.field("damages", report.damages) { $0.value($1) }
             json.field("orphans", report.orphans)
         }
     }
@@ -172,10 +167,7 @@ extension JSONText {
             json.field("name", database.name)
             json.field("recordCount", database.recordCount)
             json.field("checkedByteCount", database.checkedByteCount)
-            json.key("damages")
-            json.array { json in
-                for damage in database.damages { json.value(damage) }
-            }
+            json.field("damages", database.damages) { $0.value($1) }
         }
     }
 

@@ -63,14 +63,8 @@ extension JSONText {
     mutating func value(_ report: SalvageReport) {
         object { json in
             json.field("complete", report.isComplete)
-            json.key("databases")
-            json.array { json in
-                for database in report.databases { json.value(database) }
-            }
-            json.key("damages")
-            json.array { json in
-                for damage in report.damages { json.value(damage) }
-            }
+            json.field("databases", report.databases) { $0.value($1) }
+            json.field("damages", report.damages) { $0.value($1) }
         }
     }
 
@@ -82,21 +76,15 @@ extension JSONText {
             json.field("lostCount", database.lostCount)
             json.field("unidentifiedLossCount", database.unidentifiedLossCount)
             json.field("mayIncludeDeleted", database.mayIncludeDeleted)
-            json.key("lost")
-            json.array { json in
-                for record in database.lost {
-                    json.object { json in
-                        json.field("id", ifPresent: record.id)
-                        json.field("slot", ifPresent: record.slot.map(UInt64.init))
-                        json.field("reason", record.reason)
-                    }
+            json.field("lost", database.lost) { json, record in
+                json.object { json in
+                    json.field("id", ifPresent: record.id)
+                    json.field("slot", ifPresent: record.slot.map(UInt64.init))
+                    json.field("reason", record.reason)
                 }
             }
             json.field("outdated", database.outdated)
-            json.key("damages")
-            json.array { json in
-                for damage in database.damages { json.value(damage) }
-            }
+            json.field("damages", database.damages) { $0.value($1) }
         }
     }
 }

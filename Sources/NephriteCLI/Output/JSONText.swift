@@ -105,6 +105,14 @@ struct JSONText {
         value(numbers)
     }
 
+    /// Writes an array, each element as `write` has it.
+    mutating func field<Element>(
+        _ name: String, _ elements: [Element], _ write: (inout JSONText, Element) -> Void
+    ) {
+        key(name)
+        array { json in for element in elements { write(&json, element) } }
+    }
+
     mutating func field(_ name: String, _ strings: [String]) {
         key(name)
         value(strings)

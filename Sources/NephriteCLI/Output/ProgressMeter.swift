@@ -21,6 +21,15 @@ struct ProgressMeter {
         console.progress(HumanText.rate(rows: rows, in: now - start))
     }
 
+    /// Draws how much of something is done, unless the line was drawn a moment ago.
+    mutating func update(_ what: String, done: Int, of total: Int) {
+        guard console.showsProgress else { return }
+        let now = clock.now
+        if let drawn, now - drawn < .milliseconds(100) { return }
+        drawn = now
+        console.progress("\(what) \(HumanText.grouped(done)) of \(HumanText.grouped(total))")
+    }
+
     /// Removes the line, if there is one.
     func end() {
         if drawn != nil { console.endProgress() }

@@ -69,6 +69,14 @@ struct ChildProcess: ~Copyable {
         }
     }
 
+    /// Reads what lies ready.
+    ///
+    /// - Returns: how many lines the child has said by now.
+    mutating func readSaid() throws -> Int {
+        while try read(wait: .zero) == .some {}
+        return lines.count
+    }
+
     /// Reads to the end of the output, and waits for the child's end. What is in the pipe when it dies was said.
     mutating func finish() throws -> End {
         do {

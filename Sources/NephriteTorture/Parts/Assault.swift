@@ -33,10 +33,11 @@ struct Assault {
 
     /// Starts a child and waits for the moment; then calls `strike` and reads to the child's end.
     ///
+    /// - Parameter strike: ends the child; returns how many of its lines count as acknowledgements if not all do.
     /// - Returns: how it ended, nil if it did before the moment came.
     mutating func round(
         seed: UInt64, isRoomy: Bool, errorPath: String, _ report: inout PartReport,
-        strike: (inout ChildProcess) throws -> Void
+        strike: (inout ChildProcess) throws -> Int?
     ) throws {
         var random = SplitMix(state: seed ^ 0x5EED)
         let moment = Moment.choose(&random, openingMicroseconds: openingMicroseconds)
@@ -44,7 +45,7 @@ struct Assault {
             ExerciseChild.words(store: store, seed: seed, writerCount: Self.writerCount, isRoomy: isRoomy),
             errorPath: errorPath)
         let hasCome = try wait(for: moment, &child)
-        if hasCome { try strike(&child) }
+        let certainCount = hasCome ? try strike(&child) : nil
         let end = try child.finish()
         let isOpen = child.hasRecovered(writerCount: Self.writerCount)
         if hasCome { report.count(isOpen ? "while writing" : "while opening") }
@@ -56,7 +57,7 @@ struct Assault {
             if end == .exit(ExerciseChild.Code.wrong) || !child.strangeLines.isEmpty {
                 throw ExerciseFailure("\(child.errors) \(child.strangeLines)")
             }
-            try oracle.take(child.lines, seed: seed)
+            try oracle.take(child.lines, seed: seed, certainCount: certainCount)
         } catch let failure as ExerciseFailure {
             oracle = before
             throw failure

@@ -10,31 +10,43 @@ struct FaultsPart: TorturePart {
 
     func obstacle(_ mounts: Mounts) -> String? { nil }
 
+    /// What the lanes share: where they are, and the rows that have no more calls.
+    private struct Progress: Sendable {
+        var number: Int
+        var ended: Set<Int> = []
+    }
+
     func run(_ session: Session, _ report: inout PartReport) async throws {
-        let laneCount = max(1, ProcessInfo.processInfo.activeProcessorCount)
         let matrix = FaultMatrix.all
-        try await Lanes.run(laneCount, session, &report) { lane, rounds in
+        // All rows at the first call, then all at the second, and each until its phase has no more calls. A seed is a
+        // place in this order; the first one is 1.
+        let progress = Box(Progress(number: Int(truncatingIfNeeded: session.options.seed &- 1) & Int.max))
+        let laneCount = max(1, ProcessInfo.processInfo.activeProcessorCount)
+        try await Lanes.run(laneCount, session, &report) { _, rounds in
             var report = PartReport(part: Self.name)
-            var own = Array(stride(from: lane, to: matrix.count, by: laneCount))
-            var call = 1
-            // All rows at the first call, then all at the second, and each until its phase has no more calls.
-            while !own.isEmpty {
-                for row in own {
-                    guard session.goesOn(report), report.rounds < rounds else { return report }
-                    let outcome = matrix[row].run(call: call)
-                    for failure in outcome.failures {
-                        report.fail("\(matrix[row]), call \(call): \(failure)", seed: UInt64(call))
-                    }
-                    guard outcome.struck else {
-                        own.removeAll { $0 == row }
-                        continue
-                    }
-                    report.rounds += 1
-                    report.states += outcome.stateCount
+            while session.goesOn(report), report.rounds < rounds {
+                let number = progress.update { (progress) -> Int? in
+                    guard progress.ended.count < matrix.count else { return nil }
+                    while progress.ended.contains(progress.number % matrix.count) { progress.number += 1 }
+                    defer { progress.number += 1 }
+                    return progress.number
                 }
-                call += 1
+                guard let number else {
+                    report.count("lanes complete")
+                    break
+                }
+                let (row, call) = (number % matrix.count, number / matrix.count + 1)
+                let outcome = matrix[row].run(call: call)
+                for failure in outcome.failures {
+                    report.fail("\(matrix[row]), call \(call): \(failure)", seed: UInt64(number + 1))
+                }
+                if outcome.struck {
+                    report.states += outcome.stateCount
+                } else {
+                    progress.update { _ = $0.ended.insert(row) }
+                }
+                if outcome.struck || !outcome.failures.isEmpty { report.rounds += 1 }
             }
-            report.count("lanes complete")
             return report
         }
     }

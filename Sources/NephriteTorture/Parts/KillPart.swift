@@ -34,7 +34,10 @@ struct KillPart: TorturePart {
                 do {
                     try assault.round(
                         seed: seed, isRoomy: true, errorPath: session.workspace.path + "/kill-\(lane).err", &report
-                    ) { child in child.kill() }
+                    ) { child in
+                        child.kill()
+                        return nil
+                    }
                     report.rounds += 1
                     if report.rounds.isMultiple(of: Self.roundsPerCheck) || report.rounds == end
                         || !session.goesOn(report)

@@ -148,11 +148,11 @@ import CNephrite
         #if canImport(Darwin)
             var created: pthread_t?
             let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
-            guard result == 0, let created else {
+            guard result == 0, let created = unsafe created else {
                 unsafe start.release()
                 return nil
             }
-            handle = created
+            unsafe handle = created
         #else
             var created = pthread_t()
             let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
@@ -166,15 +166,30 @@ import CNephrite
 
     /// Waits for the thread's end; a thread that would wait for itself is let go instead.
     func joinOrDetach() {
-        if pthread_equal(handle, pthread_self()) != 0 {
-            pthread_detach(handle)
-        } else {
-            pthread_join(handle, nil)
-        }
+        // A handle is a number on Linux and a pointer on Darwin, where using one is unsafe.
+        #if canImport(Darwin)
+            if unsafe pthread_equal(handle, pthread_self()) != 0 {
+                detach()
+            } else {
+                unsafe pthread_join(handle, nil)
+            }
+        #else
+            if pthread_equal(handle, pthread_self()) != 0 {
+                detach()
+            } else {
+                pthread_join(handle, nil)
+            }
+        #endif
     }
 
     /// Lets the thread end by itself.
-    func detach() { pthread_detach(handle) }
+    func detach() {
+        #if canImport(Darwin)
+            unsafe pthread_detach(handle)
+        #else
+            pthread_detach(handle)
+        #endif
+    }
 
     private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
         guard let argument = unsafe argument else { return nil }

@@ -16,10 +16,11 @@ struct CampaignMinimiser {
         try dropFaults()
         try dropReaders()
         try dropSteps()
+        let scale = plan.scale == .whole ? "" : " NEPHRITE_SCALE=\(plan.scale.rawValue)"
         return """
             seed \(plan.seed): \(outcome.failures.prefix(4).joined(separator: "\n  "))
             \(plan)
-            replay: NEPHRITE_SEED=\(plan.seed) swift test --filter CampaignTests
+            replay: NEPHRITE_SEED=\(plan.seed)\(scale) swift test --filter CampaignTests
             """
     }
 

@@ -19,7 +19,18 @@ package struct CampaignPlan: Sendable {
         case lying
     }
 
+    /// How much of everything a seed is.
+    package enum Scale: String, Sendable, CaseIterable {
+        /// Several tasks, a few crashes, and crashes of their recoveries.
+        case whole
+        /// A few operations and a crash or two, so that there can be very many seeds.
+        case small
+        /// A whole workload that is stopped at every other call, in several ways: very many crash states.
+        case dense
+    }
+
     package let seed: UInt64
+    package let scale: Scale
     package var disk: Disk
     package var writers: Int
     package var readers: Int
@@ -33,18 +44,24 @@ package struct CampaignPlan: Sendable {
     package var faultsInRecovery = false
     /// One of so many calls that change the disk is a moment at which the machine stops.
     package var crashPeriod: Int
+    /// The store is used and closed again after one of so many recoveries.
+    package var goingOnPeriod: UInt64
     /// The steps to make; all of them if nil.
     package var kept: Set<RandomWorkload.Place>?
 
     /// The plan of a seed.
-    package init(seed: UInt64) {
+    package init(seed: UInt64, scale: Scale = .whole) {
         self.seed = seed
+        self.scale = scale
         var generator = SeededGenerator(seed: SplitMix64.mix(seed) ^ 0x5EED)
-        writers = 2 + generator.next(below: 4)
+        let isSmall = scale == .small
+        writers = (isSmall ? 1 : 2) + generator.next(below: isSmall ? 3 : 4)
         readers = generator.next(below: 3)
-        steps = 2 + generator.next(below: 5)
+        steps = (isSmall ? 1 : 2) + generator.next(below: isSmall ? 3 : 5)
+        if isSmall { readers /= 2 }
         faults = []
-        crashPeriod = 40 + writers * steps
+        crashPeriod = scale == .dense ? 2 : isSmall ? 60 : 40 + writers * steps
+        goingOnPeriod = scale == .dense ? 16 : isSmall ? 8 : 4
         switch generator.next(below: 20) {
         case 0..<7: disk = .sound
         case 7..<10: disk = .nervous
@@ -95,7 +112,7 @@ package struct CampaignPlan: Sendable {
     /// How the store is set up.
     var settings: SimulationSettings {
         var settings = SimulationSettings()
-        settings.seed = seed
+        settings.seed = SplitMix64.mix(seed)
         settings.maximumOpenFiles = seed % 3 == 0 ? 2 : 100
         settings.logByteLimit = seed % 2 == 0 ? 40 << 10 : 1 << 20
         // Around the log, or all of it through the log, which then has many segments.

@@ -8,6 +8,7 @@ struct CampaignRecovery {
     private(set) var hash: UInt64
     private(set) var failures: [String] = []
     private(set) var stateCount = 0
+    private var lifeCount: UInt64 = 0
     var callCount = 0
 
     init(plan: CampaignPlan, events: [HistoryEvent], hash: UInt64) {
@@ -18,6 +19,13 @@ struct CampaignRecovery {
 
     /// A relaxed commit that was acknowledged this long before a crash must be on disk, if nothing failed or delayed.
     private static let relaxedLimitNanoseconds: UInt64 = 300_000_000
+
+    /// A seed for one more life of the store: no two lives may choose the same salts, as stale bytes of one would be
+    /// valid in the other.
+    private mutating func nextLife() -> UInt64 {
+        lifeCount += 1
+        return SplitMix64.mix(SplitMix64.mix(plan.seed) &+ lifeCount)
+    }
 
     private func oracle(_ image: CrashImage) -> HistoryOracle {
         let limit = plan.disk == .sound ? (nanoseconds: Self.relaxedLimitNanoseconds, now: image.time) : nil
@@ -41,7 +49,7 @@ struct CampaignRecovery {
         if plan.faultsInRecovery, depth < CrashCampaign.depth {
             failThenRecover(image, depth: depth)
         } else {
-            judge(image, seed: plan.seed &+ UInt64(depth))
+            judge(image)
         }
         image.disk.snapshotHook = nil
         hash = hash &* 31 &+ image.disk.traceHash
@@ -54,16 +62,17 @@ struct CampaignRecovery {
                 time: image.time), depth: depth + 1)
     }
 
-    private mutating func judge(_ image: CrashImage, seed: UInt64) {
+    private mutating func judge(_ image: CrashImage) {
+        let seed = nextLife()
         do {
             if plan.disk == .lying {
                 try judgeDamaged(image, seed: seed)
                 return
             }
-            let goesOn = seed % 4 == 0 ? image.disk.crashImage(.keepAll) : nil
+            let goesOn = seed % plan.goingOnPeriod == 0 ? image.disk.crashImage(.keepAll) : nil
             // A reader sees what recovery is about to make, and does not make it.
             let seen =
-                seed % 4 == 1 && plan.disk == .sound
+                seed % plan.goingOnPeriod == 1 && plan.disk == .sound
                 ? try Simulation.readOnly(image.disk.crashImage(.keepAll), seed: seed) : nil
             let state = try recover(image.disk, seed: seed)
             if let verdict = oracle(image).verdict(state) { failures.append("\(image.label): \(verdict)") }
@@ -74,7 +83,7 @@ struct CampaignRecovery {
                 }
             }
             guard let goesOn, plan.disk != .small else { return }
-            let again = try Simulation.recoverAndGoOn(goesOn, seed: seed)
+            let again = try Simulation.recoverAndGoOn(goesOn, seed: nextLife())
             if let verdict = oracle(image).verdict(again) { failures.append("\(image.label), going on: \(verdict)") }
             hash = hash &* 31 &+ goesOn.traceHash
         } catch {
@@ -89,7 +98,7 @@ struct CampaignRecovery {
         } catch let error as StoreError where error.code == .diskFull && plan.disk == .small {
             let roomy = disk.crashImage(.keepAll)
             roomy.setCapacity(byteCount: nil)
-            return try Simulation.recover(roomy, seed: seed)
+            return try Simulation.recover(roomy, seed: ~seed)
         }
     }
 
@@ -97,15 +106,16 @@ struct CampaignRecovery {
     private mutating func failThenRecover(_ image: CrashImage, depth: Int) {
         image.disk.inject(FaultPlan(plan.faults, seed: plan.seed &+ UInt64(stateCount)))
         do {
-            _ = try Simulation.recover(image.disk, seed: plan.seed)
+            _ = try Simulation.recover(image.disk, seed: nextLife())
         } catch let error as StoreError {
             if error.code == .corruption { failures.append("\(image.label), failing: \(error)") }
         } catch {
             failures.append("\(image.label), failing: untyped: \(error)")
         }
+        let stale = plan.seed &+ UInt64(depth)
         let choices: [(String, SimulatedFileSystem)] = [
             ("killed", image.disk.processKillImage()),
-            ("crashed", image.disk.crashImage(.random(seed: plan.seed &+ UInt64(depth)))),
+            ("crashed", image.disk.crashImage(.random(seed: stale), staleSeed: stale)),
         ]
         for (label, disk) in choices {
             disk.setTraceCapacity(0)
@@ -113,7 +123,7 @@ struct CampaignRecovery {
             judge(
                 CrashImage(
                     disk: disk, label: "\(image.label), failing recovery, \(label)", eventCount: image.eventCount,
-                    time: image.time), seed: plan.seed &+ UInt64(depth))
+                    time: image.time))
             hash = hash &* 31 &+ disk.traceHash
             callCount += disk.callCount
         }

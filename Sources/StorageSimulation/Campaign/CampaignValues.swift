@@ -7,24 +7,21 @@ package enum Values {
     /// Components of a vector; a unit of 64 KiB holds 32 of them, so that small workloads make the file grow.
     package static let dimension = 512
 
-    private static let known = Box<[Int: [Float]]>([:])
-
     /// The vector of a number.
     package static func vector(_ number: Int) -> [Float] {
-        if let vector = known.value[number] { return vector }
-        var vector = [Float](repeating: 0, count: dimension)
-        for index in 0..<dimension { vector[index] = Float((number &* 31 &+ index &* 7) & 1_023) - 511.5 }
-        let made = vector
-        known.update { known in
-            if known.count > 8_192 { known.removeAll(keepingCapacity: true) }
-            known[number] = made
+        unsafe [Float](unsafeUninitializedCapacity: dimension) { buffer, count in
+            for index in 0..<dimension { unsafe buffer[index] = component(number, index) }
+            count = dimension
         }
-        return vector
     }
 
-    private static func padding(_ number: Int) -> String {
-        String(repeating: "p", count: number * 13 % 90)
+    private static func component(_ number: Int, _ index: Int) -> Float {
+        Float(Int32(truncatingIfNeeded: number &* 31 &+ index &* 7) & 1_023) - 511.5
     }
+
+    private static let paddings = (0..<90).map { String(repeating: "p", count: $0) }
+
+    private static func padding(_ number: Int) -> String { paddings[number * 13 % 90] }
 
     /// The record of a number.
     package static func record(id: String, number: Int) -> VectorRecord {
@@ -33,33 +30,28 @@ package enum Values {
             metadata: ["n": .integer(Int64(number)), "pad": .string(padding(number))])
     }
 
-    /// What the model holds for a number.
+    /// What the model holds for a number: the number itself, as everything else follows from it.
     package static func model(number: Int) -> ModelRecord {
-        ModelRecord(vector: [Float(number)], metadata: Array("\(number) \(padding(number).count)".utf8))
+        let bytes = unsafe withUnsafeBytes(of: number.littleEndian) { unsafe [UInt8]($0) }
+        return ModelRecord(vector: [Float(number)], metadata: bytes)
     }
 
     /// The number and model of a record that was read; a record that nobody can have written has no number.
     package static func model(of record: VectorRecord) -> (Int?, ModelRecord) {
-        guard case .integer(let integer)? = record.metadata["n"], case .string(let pad)? = record.metadata["pad"]
+        guard case .integer(let integer)? = record.metadata["n"], case .string(let pad)? = record.metadata["pad"],
+            integer >= 0
         else { return (nil, ModelRecord(vector: [-1], metadata: [])) }
         let number = Int(integer)
-        guard isEqual(record.vector, vector(number)), pad == padding(number) else {
+        guard isVector(record.vector, of: number), pad == padding(number) else {
             return (nil, ModelRecord(vector: [-2], metadata: []))
         }
         return (number, model(number: number))
     }
 
-    private static func isEqual(_ one: [Float], _ other: [Float]) -> Bool {
-        unsafe one.withUnsafeBytes { left in
-            unsafe other.withUnsafeBytes { right in
-                guard left.count == right.count else { return false }
-                for offset in stride(from: 0, to: left.count, by: 64) {
-                    let a = unsafe left.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self)
-                    let b = unsafe right.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self)
-                    if a != b { return false }
-                }
-                return true
-            }
-        }
+    private static func isVector(_ vector: [Float], of number: Int) -> Bool {
+        guard vector.count == dimension else { return false }
+        var differences: UInt32 = 0
+        for index in 0..<dimension { differences |= vector[index].bitPattern ^ component(number, index).bitPattern }
+        return differences == 0
     }
 }

@@ -44,6 +44,18 @@ package struct RandomWorkload: Sendable {
             dimension: Values.dimension, durability: name == "r" ? .relaxed(every: relaxedInterval) : .durable)
     }
 
+    /// Uses and drops databases, so that the disk remembers header pages, indexes, vectors and log segments of theirs.
+    static func litter(_ store: VectorStore) async throws {
+        for name in ["c0-0", "a"] {
+            let database = try await store.createDatabase(name, options: options(name))
+            for round in 0..<3 {
+                try await database.upsert((0..<40).map { Values.record(id: "x\($0)", number: round * 40 + $0) })
+                try await store.checkpoint()
+            }
+            try await store.dropDatabase(name)
+        }
+    }
+
     /// Makes the state that every workload starts from.
     package static func prepare(_ store: VectorStore) async throws {
         for name in databases { try await store.createDatabase(name, options: options(name)) }

@@ -1,7 +1,7 @@
 /// The whole engine on a simulated disk in a seeded executor: campaigns and durability tests hand it disks and get back
 /// states. Every file system call goes through a ``WriteOrderChecker``.
 package import Nephrite
-import StorageIO
+package import StorageIO
 
 /// How a simulated store is set up; everything that decides a run.
 package struct SimulationSettings: Sendable {
@@ -29,6 +29,8 @@ package struct SimulationSettings: Sendable {
     package var clock: VirtualClock?
     /// The checker that the driver reports acknowledgements to; a new one for each run unless set.
     package var checker: WriteOrderChecker?
+    /// Whether a checker watches the run at all.
+    package var isChecked = true
 
     /// The defaults.
     package init() {}
@@ -47,7 +49,7 @@ package struct WriteOrderViolation: Error, CustomStringConvertible {
 package enum Simulation {
     /// The configuration of a store that runs on a simulated disk and nothing else.
     package static func configuration(
-        _ settings: SimulationSettings, _ executor: SeededExecutor, _ checker: WriteOrderChecker
+        _ settings: SimulationSettings, _ executor: SeededExecutor, _ fileSystem: any FileSystem
     ) -> StoreConfiguration {
         var configuration = StoreConfiguration()
         configuration.access = settings.access
@@ -59,7 +61,7 @@ package enum Simulation {
         configuration.maximumOpenFiles = settings.maximumOpenFiles
         configuration.checkpointInterval = settings.checkpointInterval
         configuration.addressSpaceReservation = 1 << 20
-        configuration.environment.fileSystem = { _ in checker }
+        configuration.environment.fileSystem = { _ in fileSystem }
         configuration.environment.clock = executor.clock
         configuration.environment.random = SeededRandom(seed: settings.seed &* 0x9E37_79B9 &+ 17)
         configuration.environment.executor = executor
@@ -76,14 +78,16 @@ package enum Simulation {
     ) throws -> R {
         let executor = SeededExecutor(
             seed: settings.seed, clock: settings.clock ?? VirtualClock(), stepLimit: settings.stepLimit)
-        let checker = settings.checker ?? WriteOrderChecker(disk)
-        let configuration = configuration(settings, executor, checker)
+        let checker = settings.isChecked ? settings.checker ?? WriteOrderChecker(disk) : nil
+        let configuration = configuration(settings, executor, checker ?? disk)
         let result = Result {
             try executor.run {
                 try await withVectorStore(VectorStore(at: "simulation", configuration: configuration), body)
             }
         }
-        if !checker.violations.isEmpty { throw WriteOrderViolation(violations: checker.violations) }
+        if let violations = checker?.violations, !violations.isEmpty {
+            throw WriteOrderViolation(violations: violations)
+        }
         return try result.get()
     }
 

@@ -3,8 +3,17 @@ import StorageIO
 
 extension DiskState {
     /// The state after a crash that let survive what `choice` says. Shares all unchanged bytes with this one.
-    func crashImage(_ choice: CrashChoice) -> DiskState {
-        var inodes = inodes
+    ///
+    /// - Parameter staleSeed: if given, space that was allocated and never written shows deleted files.
+    func crashImage(_ choice: CrashChoice, staleSeed: UInt64? = nil) -> DiskState {
+        var image = self
+        if let staleSeed { image.surface(seed: staleSeed) }
+        image.keep(choice, isStale: staleSeed != nil)
+        return image.rebooted()
+    }
+
+    /// Puts what survives of the pending operations into the durable layer.
+    private mutating func keep(_ choice: CrashChoice, isStale: Bool) {
         var writtenEnd: [Int: Int] = [:]
         for (index, operation) in pending.enumerated() {
             guard let selection = choice.selection(for: index, in: operation) else { continue }
@@ -21,15 +30,10 @@ extension DiskState {
         // Data beyond the size a crash left is not part of the file: it must not show when the file grows.
         for inode in inodes.indices {
             let size = inodes[inode].durable.size
-            guard inodes[inode].hasDiverged || writtenEnd[inode].map({ $0 > size }) ?? false else { continue }
+            let isLonger = isStale || (writtenEnd[inode].map { $0 > size } ?? false)
+            guard inodes[inode].hasDiverged || isLonger else { continue }
             inodes[inode].durable.contents.truncate(to: size)
         }
-
-        var image = DiskState()
-        image.rootExists = rootExists
-        image.capacityByteCount = capacityByteCount
-        image.inodes = DiskState.settle(inodes)
-        return image
     }
 
     /// The state after the process was killed: the page cache stays, handles, locks and mappings go.
@@ -39,15 +43,25 @@ extension DiskState {
         image.capacityByteCount = capacityByteCount
         image.inodes = inodes
         image.pending = pending
-        for index in image.inodes.indices { image.inodes[index].openCount = 0 }
+        image.graves = graves
+        for index in image.inodes.indices {
+            if image.inodes[index].openCount > 0 { image.inodes[index].wasOpenAtKill = true }
+            image.inodes[index].openCount = 0
+            image.inodes[index].wasOpenAtKill = false
+        }
         return image
     }
 
-    /// Makes the durable layer the only one, and frees what no durable name leads to.
-    private static func settle(_ inodes: [Inode]) -> [Inode] {
-        var inodes = inodes
+    /// The disk of a machine that was started again: the durable layer is the only one, and what no durable name leads to
+    /// is gone.
+    private func rebooted() -> DiskState {
+        var image = DiskState()
+        image.rootExists = rootExists
+        image.capacityByteCount = capacityByteCount
+        image.graves = graves
+        image.inodes = inodes
         var reachable = Array(repeating: false, count: inodes.count)
-        var stack = [rootInode]
+        var stack = [Self.rootInode]
         while let index = stack.popLast() {
             guard !reachable[index] else { continue }
             reachable[index] = true
@@ -55,14 +69,15 @@ extension DiskState {
         }
         for index in inodes.indices {
             guard reachable[index] else {
-                inodes[index] = Inode(isDirectory: inodes[index].isDirectory)
+                image.bury(inodes[index])
+                image.inodes[index] = Inode(isDirectory: inodes[index].isDirectory)
                 continue
             }
-            inodes[index].volatile = inodes[index].durable
-            inodes[index].entries = inodes[index].durableEntries
-            inodes[index].hasDiverged = false
-            inodes[index].openCount = 0
+            image.inodes[index].volatile = inodes[index].durable
+            image.inodes[index].entries = inodes[index].durableEntries
+            image.inodes[index].hasDiverged = false
+            image.inodes[index].openCount = 0
         }
-        return inodes
+        return image
     }
 }

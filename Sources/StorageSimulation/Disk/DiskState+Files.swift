@@ -89,6 +89,7 @@ extension DiskState {
 
     /// Makes a file's contents and size durable, or on a failing device only what survives.
     mutating func synchronize(_ inode: Int, losing loss: SyncLoss?) {
+        durableVersion += 1
         if loss == nil && !inodes[inode].hasDiverged {
             inodes[inode].durable = inodes[inode].volatile
             pending.removeAll { $0.fileInode == inode }

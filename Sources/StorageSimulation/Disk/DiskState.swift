@@ -19,6 +19,13 @@ struct DiskState: Sendable {
     var faults: FaultPlan = .none
     var trace = CallTrace()
     var capacityByteCount: UInt64?
+    /// Files that are gone, oldest first.
+    var graves: [DeletedFile] = []
+    /// Whether opening a file or syncing a directory failed: nobody can be expected to hold a file open then until its
+    /// end is on disk, so that no blocks are given away.
+    var hasFailedOnNames = false
+    /// How often what a crash leaves for certain has changed.
+    var durableVersion = 0
 
     // MARK: Names
 
@@ -121,7 +128,10 @@ struct DiskState: Sendable {
     /// Applies a change to what calls see and notes it as pending.
     private mutating func change(_ change: EntryChange, _ path: StoragePath) {
         if let removed = change.removed { inodes[removed.directory].entries[removed.name] = nil }
-        if let added = change.added { inodes[added.directory].entries[added.name] = added.inode }
+        if let added = change.added {
+            inodes[added.directory].entries[added.name] = added.inode
+            inodes[added.inode].name = added.name
+        }
         pending.append(PendingOperation(callNumber: callCount, path: path, effect: .entry(change)))
     }
 
@@ -132,7 +142,9 @@ struct DiskState: Sendable {
     mutating func synchronizeDirectory(_ path: StoragePath, losing loss: SyncLoss?) throws(FileSystemError) {
         let inode = try resolve(path, .synchronizeDirectory)
         guard inodes[inode].isDirectory else { throw fault(ErrorNumber.notDirectory, .synchronizeDirectory, path) }
+        if loss != nil { hasFailedOnNames = true }
         if loss == .nothing { return }
+        durableVersion += 1
         var kept: [PendingOperation] = []
         for (index, operation) in pending.enumerated() {
             guard case .entry(let change) = operation.effect,
@@ -173,7 +185,10 @@ struct DiskState: Sendable {
                 && !inodes[index].isDirectory
         }
         pending.removeAll { operation in operation.fileInode.map { isGone[$0] } ?? false }
-        for index in inodes.indices where isGone[index] { inodes[index] = Inode(isDirectory: false) }
+        for index in inodes.indices where isGone[index] {
+            bury(inodes[index])
+            inodes[index] = Inode(isDirectory: false)
+        }
     }
 
     // MARK: Lock

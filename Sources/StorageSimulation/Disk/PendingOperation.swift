@@ -135,6 +135,8 @@ struct EntryChange: Sendable {
 /// A file or directory in both layers.
 struct Inode: Sendable {
     let isDirectory: Bool
+    /// The last component of the path it had last.
+    var name = ""
     var durable = FileImage()
     var volatile = FileImage()
     var durableEntries: [String: Int] = [:]
@@ -142,6 +144,8 @@ struct Inode: Sendable {
     /// Whether the layers differ by more than what is pending: a write was lost, or a failed sync dropped some.
     var hasDiverged = false
     var openCount = 0
+    /// Whether it was open when its process was killed: whether its blocks are given away then, is not simulated.
+    var wasOpenAtKill = false
 
     init(isDirectory: Bool) { self.isDirectory = isDirectory }
 }

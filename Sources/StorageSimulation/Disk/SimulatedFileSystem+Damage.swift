@@ -122,6 +122,11 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// The length of a file as calls see it; `nil` for no such file. Not a call.
+    func volatileByteCount(of path: StoragePath) -> Int? {
+        state.withLock { state in state.file(path).map { state.inodes[$0].volatile.size } }
+    }
+
     /// The files of the root and of the directories in it, with their lengths, sorted by path; not a call.
     package func files() -> [(path: StoragePath, byteCount: Int)] {
         state.withLock { state in

@@ -80,6 +80,9 @@ public final class SimulatedFileSystem: FileSystem {
     /// How many effects a crash may lose now.
     public var pendingOperationCount: Int { state.withLock { $0.pending.count } }
 
+    /// Changes whenever a crash that loses all it may would leave something else.
+    var durableVersion: Int { state.withLock { $0.durableVersion } }
+
     /// A hash over all calls made, equal for equal runs in any process.
     public var traceHash: UInt64 { state.withLock { $0.trace.hash } }
 
@@ -112,8 +115,13 @@ public final class SimulatedFileSystem: FileSystem {
     /// What is left after a crash at this moment: a new file system without faults, hooks, locks or open files.
     ///
     /// Shares all unchanged bytes; neither file system sees what is done to the other later.
-    public func crashImage(_ choice: CrashChoice) -> SimulatedFileSystem {
-        let image = state.withLock { $0 }.crashImage(choice)
+    ///
+    /// - Parameter staleSeed: if given, blocks of 4 KiB that were allocated and never written do not read as zeros: the
+    ///   seed decides which of them hold what files that were deleted earlier had there; and files that were unlinked, are
+    ///   not open, and come back because their directory was not synced may hold others' bytes. ext4 does both after a
+    ///   loss of power where it journals data or does not order it, even if the file was synced after it was allocated.
+    public func crashImage(_ choice: CrashChoice, staleSeed: UInt64? = nil) -> SimulatedFileSystem {
+        let image = state.withLock { $0 }.crashImage(choice, staleSeed: staleSeed)
         return SimulatedFileSystem(state: image, rootDescription: rootDescription, clock: clock)
     }
 
@@ -250,6 +258,7 @@ extension DiskState {
                 offset: offset)
         }
         guard case .fail(let code) = effect, !call.isSync, call != .close else { return }
+        if call == .open { hasFailedOnNames = true }
         throw fault(code, call, path, offset: call.hasOffset ? offset : nil)
     }
 }

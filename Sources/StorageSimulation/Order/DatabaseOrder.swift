@@ -67,35 +67,38 @@ struct DatabaseOrder {
     }
 
     /// Takes the state of a file as the store found it.
-    mutating func load(_ bytes: UnsafeRawBufferPointer) {
-        guard
-            let found = unsafe try? FileHeader.newest(
-                pages: UnsafeRawBufferPointer(
-                    rebasing: bytes[..<min(bytes.count, FileHeader.pageCount * FileHeader.byteCount)]),
-                fileSize: UInt64(bytes.count))
+    mutating func load(_ path: StoragePath, on disk: SimulatedFileSystem) {
+        let pages = FileHeader.pageCount * FileHeader.byteCount
+        guard let size = disk.volatileByteCount(of: path),
+            let bytes = disk.volatileBytes(of: path, from: 0, upTo: pages),
+            let header = unsafe bytes.withUnsafeBytes({
+                unsafe try? FileHeader.newest(pages: $0, fileSize: UInt64(size)).header
+            })
         else { return }
-        let header = found.header
         hasFile = true
         extents = header.extents
         generation = header.generation
         checkpointLSN = header.checkpointLSN
         previousCheckpointLSN = header.checkpointLSN
         lastLSN = max(lastLSN, header.lastCommitLSN)
-        let unit = UInt64(FormatLimits.extentUnitByteCount)
-        var slot: UInt64 = 0
+        var slot = 0
         for extent in extents where extent.kind == .recordTable {
-            let half = UInt64(extent.unitCount) * unit / 2
-            let start = UInt64(extent.startUnit) * unit + (header.generation % 2) * half
-            var position = start
-            while position < start + half, slot < header.slotCount, position + 32 <= UInt64(bytes.count) {
-                let entry = unsafe bytes.loadUnaligned(fromByteOffset: Int(position), as: RecordEntry.self)
-                if entry.isActive {
-                    slots[UInt32(slot)] = Slot(lsn: entry.lsn, isPlaced: true)
-                    slotOfID[entry.idHash] = UInt32(slot)
+            let half = Int(extent.unitCount) * FormatLimits.extentUnitByteCount / 2
+            let start = Int(extent.startUnit) * FormatLimits.extentUnitByteCount + Int(header.generation % 2) * half
+            let count = min(half / RecordEntry.byteCount, Int(header.slotCount) - slot)
+            guard
+                let entries = disk.volatileBytes(of: path, from: start, upTo: start + count * RecordEntry.byteCount)
+            else { return }
+            unsafe entries.withUnsafeBytes { entries in
+                for index in 0..<entries.count / RecordEntry.byteCount {
+                    let entry = unsafe entries.loadUnaligned(
+                        fromByteOffset: index * RecordEntry.byteCount, as: RecordEntry.self)
+                    guard entry.isActive else { continue }
+                    slots[UInt32(slot + index)] = Slot(lsn: entry.lsn, isPlaced: true)
+                    slotOfID[entry.idHash] = UInt32(slot + index)
                 }
-                slot += 1
-                position += 32
             }
+            slot += count
         }
     }
 

@@ -80,36 +80,46 @@ extension OrderState {
 
     mutating func readSegment(_ id: Int, on disk: SimulatedFileSystem) {
         guard var segment = log.segments[id] else { return }
-        let base = segment.header == nil ? 0 : segment.position
-        guard let bytes = disk.volatileBytes(of: segment.path, from: base) else { return }
-        unsafe bytes.withUnsafeBytes { bytes in
-            if segment.header == nil, let header = unsafe try? SegmentHeader.decode(bytes) {
-                segment.header = header
-                segment.chain = header.saltSeed
-            }
-            guard let header = segment.header else { return }
-            var records: [(LogRecordHeader, Range<Int>)] = []
-            var position = segment.position - base
-            var chain = segment.chain
-            while case .record(let record, let body, let next) = unsafe LogCodec.read(
-                bytes, at: position, saltSeed: header.saltSeed), record.previousChecksum == chain
-            {
-                chain = record.checksum
-                position = next
-                let isNote = record.type == .syncMarker || record.type == .checkpoint
-                if !isNote { records.append((record, body)) }
-                guard isNote || record.type == .commit else { continue }
-                segment.position = base + position
-                segment.chain = chain
-                if isNote {
-                    checkClaim(record, segment)
-                } else {
-                    unsafe segment.commits.append(commit(records, end: segment.position, bytes, segment))
-                    records = []
-                }
-            }
+        // Most of a segment is zeros that nobody has to look at: it is read in pieces as large as its commits need.
+        var byteCount = 8 << 10
+        while true {
+            let base = segment.header == nil ? 0 : segment.position
+            guard let bytes = disk.volatileBytes(of: segment.path, from: base, upTo: base + byteCount) else { return }
+            let isAll = unsafe bytes.withUnsafeBytes { unsafe read(&segment, $0, base: base) }
+            if isAll || bytes.count < byteCount { break }
+            byteCount *= 4
         }
         log.segments[id] = segment
+    }
+
+    /// Takes in the commits that stand whole in `bytes`; whether nothing follows them.
+    private mutating func read(_ segment: inout SegmentOrder, _ bytes: UnsafeRawBufferPointer, base: Int) -> Bool {
+        if segment.header == nil, let header = unsafe try? SegmentHeader.decode(bytes) {
+            segment.header = header
+            segment.chain = header.saltSeed
+        }
+        guard let header = segment.header else { return true }
+        var records: [(LogRecordHeader, Range<Int>)] = []
+        var position = segment.position - base
+        var chain = segment.chain
+        var scan = unsafe LogCodec.read(bytes, at: position, saltSeed: header.saltSeed)
+        while case .record(let record, let body, let next) = scan, record.previousChecksum == chain {
+            chain = record.checksum
+            position = next
+            scan = unsafe LogCodec.read(bytes, at: position, saltSeed: header.saltSeed)
+            let isNote = record.type == .syncMarker || record.type == .checkpoint
+            if !isNote { records.append((record, body)) }
+            guard isNote || record.type == .commit else { continue }
+            segment.position = base + position
+            segment.chain = chain
+            if isNote {
+                checkClaim(record, segment)
+            } else {
+                unsafe segment.commits.append(commit(records, end: segment.position, bytes, segment))
+                records = []
+            }
+        }
+        return scan == .end && position < bytes.count
     }
 
     /// A record may only say of commits that they are on disk if they are.

@@ -34,8 +34,9 @@ extension OrderState {
         numbers[entry.name] = entry.number
         guard databases[entry.number] == nil else { return }
         var order = DatabaseOrder(entry)
-        if let disk, let bytes = disk.volatileBytes(of: StoragePath(entry.name, "vectors.jvdb"), from: 0) {
-            unsafe bytes.withUnsafeBytes { unsafe order.load($0) }
+        let path = StoragePath(entry.name, "vectors.jvdb")
+        if let disk, disk.volatileByteCount(of: path) != nil {
+            order.load(path, on: disk)
         } else {
             order.generation = 1
         }
@@ -113,7 +114,9 @@ extension OrderState {
         renamedCatalogue = next
         // After a clean shutdown nobody looks for that commit in the log; it may be one that a full disk kept out.
         let claimed = next.isCleanShutdown ? next.catalogueLSN : max(next.catalogueLSN, next.lastLSN)
-        if claimed > log.syncedLSN { violate("O1", "the catalogue knows of commit \(claimed) before it is on disk") }
+        if claimed > log.syncedLSN {
+            violate("O1", "the catalogue knows of commit \(claimed), on disk is only commit \(log.syncedLSN)")
+        }
         guard next.isCleanShutdown else { return }
         for entry in next.entries {
             guard let order = databases[entry.number] else { continue }

@@ -1,7 +1,7 @@
+// Batches: all of them or none, in both forms, by both paths (B5–B10).
 import Nephrite
 import Testing
 
-/// Batches: all of them or none, in both forms, by both paths (B5–B10).
 @Suite(.timeLimit(.minutes(20)))
 struct BatchTests {
     @Test("Records and columns store the same", arguments: Setting.all)

@@ -1,7 +1,7 @@
+// Searching gives exactly what comparing every vector in double precision gives (I13).
 import Nephrite
 import Testing
 
-/// Searching gives exactly what comparing every vector in double precision gives (I13).
 @Suite(.timeLimit(.minutes(20)))
 struct ExactSearchTests {
     private static func score(_ metric: DistanceMetric, _ left: [Float], _ right: [Float]) -> Double {

@@ -1,7 +1,10 @@
-/// A file system in front of another one, which asks a test before every call: to make it fail, or to make it wait.
+/// A file system in front of another one, which asks a test before every call: to make it fail, or to make it
+/// wait; and a store in memory whose log waits at such a gate.
 import Foundation
+import Nephrite
 import StorageIO
 import Synchronization
+import Testing
 
 final class HookedFileSystem: FileSystem {
     /// Called before each call; what it throws is the call's outcome.
@@ -138,18 +141,23 @@ private final class HookedFile: StorageFile {
     func close() throws(FileSystemError) { try inner.close() }
 }
 
-/// Keeps a store's log from syncing until it is opened, so that commits wait in a known state: staged, not applied.
+/// Keeps a store's log, or another file, from syncing until it is opened, so that commits wait in a known state: staged,
+/// and seen by nobody.
 final class Gate: Sendable {
+    private let prefix: String
     private let condition = UncheckedCondition()
     private let state = Mutex((isShut: false, waiting: 0))
 
     // SAFETY: NSCondition may be used from any thread.
     private final class UncheckedCondition: @unchecked Sendable { let condition = NSCondition() }
 
-    /// A hook that holds syncs of the log while the gate is shut.
+    /// - Parameter prefix: how the paths begin whose syncs are held.
+    init(under prefix: String = "wal/") { self.prefix = prefix }
+
+    /// A hook that holds syncs while the gate is shut.
     var hook: HookedFileSystem.Hook {
         { (call, path) throws(FileSystemError) in
-            if call == .synchronizeData, path.description.hasPrefix("wal/") { self.pass() }
+            if call == .synchronizeData, path.description.hasPrefix(self.prefix) { self.pass() }
         }
     }
 
@@ -170,11 +178,33 @@ final class Gate: Sendable {
         while !isReached { await Task.yield() }
     }
 
-    private func pass() {
+    /// Holds the caller while the gate is shut.
+    func pass() {
         condition.condition.lock()
         state.withLock { $0.waiting += 1 }
         while state.withLock({ $0.isShut }) { condition.condition.wait() }
         state.withLock { $0.waiting -= 1 }
         condition.condition.unlock()
+    }
+}
+
+/// A store in memory with a gate in front of the syncs of its log.
+enum GatedStore {
+    /// Runs `body` with such a store, opens the gate in the end, and expects the store to be sound when it is opened again.
+    static func open(
+        _ change: (inout StoreConfiguration) -> Void, _ body: (VectorStore, Gate) async throws -> Void
+    ) async throws {
+        let directory = TestStore()
+        let gate = Gate()
+        let hooked = HookedFileSystem(directory.memory!)
+        hooked.set(gate.hook)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        change(&directory.configuration)
+        try await directory.open { store in
+            defer { gate.open() }
+            try await body(store, gate)
+        }
+        hooked.set(nil)
+        try await directory.open { try await $0.expectSound() }
     }
 }

@@ -1,7 +1,7 @@
+// Ids are bytes: equal only if all bytes are, whatever Swift thinks of the text (A16, A17, A24).
 import Nephrite
 import Testing
 
-/// Ids are bytes: equal only if all bytes are, whatever Swift thinks of the text (A16, A17, A24).
 @Suite(.timeLimit(.minutes(20)))
 struct IDTests {
     /// Texts that Swift's `==` takes for equal and whose bytes differ.

@@ -1,7 +1,7 @@
+// Going through ids and records, cursors, and snapshots under writes (B11, A10).
 import Nephrite
 import Testing
 
-/// Going through ids and records, cursors, and snapshots under writes (B11, A10).
 @Suite(.timeLimit(.minutes(20)))
 struct IterationTests {
     private static let records = (0..<1_000).map { testRecord("r\($0)", $0) }

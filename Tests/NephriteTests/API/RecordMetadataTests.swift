@@ -1,8 +1,8 @@
+// Metadata goes in and comes out as the same values, through storage and through JSON (B13).
 import Foundation
 import Nephrite
 import Testing
 
-/// Metadata goes in and comes out as the same values, through storage and through JSON (B13).
 @Suite(.timeLimit(.minutes(20)))
 struct RecordMetadataTests {
     static let samples: [Metadata] = [

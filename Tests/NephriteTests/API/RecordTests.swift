@@ -1,7 +1,7 @@
+// One record at a time: what each form of writing and reading promises (B1–B4, A19).
 import Nephrite
 import Testing
 
-/// One record at a time: what each form of writing and reading promises (B1–B4, A19).
 @Suite(.timeLimit(.minutes(20)))
 struct RecordTests {
     @Test("Upsert stores and replaces, and both survive reopening", arguments: Setting.all)

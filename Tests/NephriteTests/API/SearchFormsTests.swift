@@ -1,8 +1,8 @@
+// The forms of a search that callers see: ranges, pages, verification, explanations, and searches inside transactions.
 import Foundation
 import Nephrite
 import Testing
 
-/// The forms of a search that callers see: ranges, pages, verification, explanations, and searches inside transactions.
 @Suite(.timeLimit(.minutes(10)))
 struct SearchFormsTests {
     private func withDatabase(

@@ -1,9 +1,12 @@
-import Nephrite
+// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
+// applied for as long as a test needs.
+import Foundation
 import StorageIO
+import Synchronization
 import Testing
 
-/// Writes that are judged while others wait for the log. A gate in front of the log's sync keeps commits staged and not
-/// applied for as long as a test needs.
+@testable import Nephrite
+
 @Suite(.timeLimit(.minutes(20)))
 struct StagingTests {
     /// Runs `body` with two databases; the first commit after `gate.shut()` stays at the gate, and what follows it
@@ -12,23 +15,14 @@ struct StagingTests {
         bulkByteThreshold: Int = 1 << 20,
         _ body: (VectorStore, VectorDatabase, VectorDatabase, Gate) async throws -> Void
     ) async throws {
-        let directory = TestStore()
-        let gate = Gate()
-        let hooked = HookedFileSystem(directory.memory!)
-        hooked.set(gate.hook)
-        directory.configuration.environment.fileSystem = { _ in hooked }
-        directory.configuration.bulkByteThreshold = bulkByteThreshold
-        try await directory.open { store in
+        try await GatedStore.open({ $0.bulkByteThreshold = bulkByteThreshold }) { store, gate in
             let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
             let b = try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
             // Files grow when they are first written to, which must not meet the gate.
             try await a.upsert(testRecord("first", 0))
             try await b.upsert(testRecord("first", 0))
-            defer { gate.open() }
             try await body(store, a, b, gate)
         }
-        hooked.set(nil)
-        try await directory.open { try await $0.expectSound() }
     }
 
     /// Starts a write and returns once it is staged: the queue has given out its version.
@@ -39,6 +33,18 @@ struct StagingTests {
         let before = try await store.statistics().lastVersion
         group.addTask { try await write() }
         while try await store.statistics().lastVersion == before { await Task.yield() }
+    }
+
+    /// Starts a transaction that stores `x` in both databases, and returns once it is staged.
+    private func startTransaction(
+        _ group: inout ThrowingTaskGroup<Void, any Error>, _ store: VectorStore
+    ) async throws {
+        try await start(&group, store) {
+            try await store.transaction { tx in
+                try await tx.upsert(testRecord("x", 1), into: "a")
+                try await tx.upsert(testRecord("x", 1), into: "b")
+            }
+        }
     }
 
     @Test("A refused batch does not hide the pending commit it was judged against")
@@ -61,6 +67,65 @@ struct StagingTests {
             #expect(try await a.record(for: "new")?.content == testRecord("new", 1))
             #expect(try await a.count() == 2)
             try await store.expectSound()
+        }
+    }
+
+    @Test("A commit on top of one that a full disk kept out is refused, and all space comes back")
+    func orphanOnAFullDisk() async throws {
+        // Such a commit is in the queue already when the one below it is undone; its slots and payload were lost.
+        let directory = TestStore()
+        let gate = Gate()
+        let isArmed = Atomic(false)
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        try await directory.open { store async throws in
+            let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await database.insert((0..<20).map { testRecord("r\($0)", 1) })
+            try await store.checkpoint()
+            hooked.set { (call, path) throws(FileSystemError) in
+                guard call == .write, path.description.hasPrefix("wal/"),
+                    isArmed.exchange(false, ordering: .sequentiallyConsistent)
+                else { return }
+                gate.pass()
+                throw FileSystemError(code: ENOSPC, call: call, path: path.description)
+            }
+            let before = try await Self.usedSpace(of: database)
+            for round in 2...4 {
+                gate.shut()
+                isArmed.store(true, ordering: .sequentiallyConsistent)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    try await start(&group, store) {
+                        await expectError(.diskFull) {
+                            try await database.upsert((0..<20).map { testRecord("r\($0)", round) })
+                        }
+                    }
+                    while !gate.isReached { await Task.yield() }
+                    // Staged while the log task is about to learn that the first one does not fit.
+                    try await start(&group, store) {
+                        await expectError(.diskFull) {
+                            try await database.upsert((5..<25).map { testRecord("r\($0)", round) })
+                        }
+                    }
+                    gate.open()
+                    try await group.waitForAll()
+                }
+                #expect(try await Self.usedSpace(of: database) == before)
+                #expect(try await database.count() == 20)
+            }
+            hooked.set(nil)
+            try await database.upsert(testRecord("r5", 9))
+            #expect(try await database.record(for: "r5")?.content == testRecord("r5", 9))
+            try await store.expectSound()
+        }
+        try await directory.open { try await $0.expectSound() }
+    }
+
+    /// Slots and payload units that are handed out.
+    private static func usedSpace(of database: VectorDatabase) async throws -> [Int] {
+        try await database.withFile { file in
+            let slots = await file.slots
+            let payload = await file.payload
+            return [slots.highWater - slots.freeCount, payload.highWater - payload.freeCount]
         }
     }
 
@@ -109,12 +174,7 @@ struct StagingTests {
         try await withGate { store, a, b, gate in
             gate.shut()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) {
-                    try await store.transaction { tx in
-                        try await tx.upsert(testRecord("x", 1), into: "a")
-                        try await tx.upsert(testRecord("x", 1), into: "b")
-                    }
-                }
+                try await startTransaction(&group, store)
                 await gate.reached()
                 group.addTask { try await a.upsert(testRecord("x", 2)) }
                 group.addTask { () async throws in #expect(try await b.delete("x")) }
@@ -132,12 +192,7 @@ struct StagingTests {
         try await withGate { store, a, _, gate in
             gate.shut()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) {
-                    try await store.transaction { tx in
-                        try await tx.upsert(testRecord("x", 1), into: "a")
-                        try await tx.upsert(testRecord("x", 1), into: "b")
-                    }
-                }
+                try await startTransaction(&group, store)
                 await gate.reached()
                 await expectError(.conflict) {
                     try await store.transaction { tx in
@@ -166,6 +221,69 @@ struct StagingTests {
                 try await group.waitForAll()
             }
             #expect(try await a.count() == 24_001)
+        }
+    }
+
+    @Test(
+        "Whoever writes an id of a bulk batch that is on its way to the disk goes behind it", arguments: [true, false])
+    func writerBehindBulk(_ succeeds: Bool) async throws {
+        let directory = TestStore()
+        let gate = Gate(under: "a/")
+        let hooked = HookedFileSystem(directory.memory!)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        directory.configuration.bulkByteThreshold = 1
+        try await directory.open { store in
+            let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await a.upsert(testRecord("first", 0))
+            hooked.set(gate.hook)
+            defer { gate.open() }
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let records = [testRecord("x", 1), testRecord("y", 1), testRecord(succeeds ? "z" : "first", 1)]
+                    if succeeds {
+                        try await a.insert(records)
+                    } else {
+                        // Judged while it is written; its slots must not be given away before that has ended.
+                        await expectError(.recordExists) { try await a.insert(records) }
+                    }
+                }
+                await gate.reached()
+                // Of other ids: not held up.
+                try await a.upsert(testRecord("other", 2))
+                if succeeds {
+                    group.addTask { try await a.upsert(testRecord("x", 3)) }
+                    for _ in 0..<100 { await Task.yield() }
+                    #expect(try await a.contains("x") == false)
+                } else {
+                    try await a.upsert(testRecord("x", 3))
+                }
+                #expect(try await a.contains("y") == false)
+                gate.open()
+                try await group.waitForAll()
+            }
+            hooked.set(nil)
+            #expect(try await a.record(for: "x")?.content == testRecord("x", 3))
+            #expect(try await a.record(for: "y")?.content == (succeeds ? testRecord("y", 1) : nil))
+            #expect(try await a.count() == (succeeds ? 5 : 3))
+            try await store.expectSound()
+        }
+        try await directory.open { try await $0.expectSound() }
+    }
+
+    @Test("What waits for the log's sync is in no statistics either")
+    func statisticsBeforeSync() async throws {
+        try await withGate { store, a, _, gate in
+            gate.shut()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
+                await gate.reached()
+                for _ in 0..<100 { await Task.yield() }
+                #expect(try await a.statistics().recordCount == 1)
+                gate.open()
+                try await group.waitForAll()
+            }
+            #expect(try await a.statistics().recordCount == 2)
         }
     }
 

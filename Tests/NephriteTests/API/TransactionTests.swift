@@ -1,7 +1,7 @@
+// Transactions: snapshot isolation, first committer wins, all or nothing (D1–D7).
 import Nephrite
 import Testing
 
-/// Transactions: snapshot isolation, first committer wins, all or nothing (D1–D7).
 @Suite(.timeLimit(.minutes(20)))
 struct TransactionTests {
     private func withDatabases(

@@ -1,3 +1,5 @@
+// Calls on the code file that fail: the codes of that database are given up until it is opened again; the store is not
+// fenced, no write fails, and searches go on.
 import Foundation
 import StorageIO
 import StorageSimulation
@@ -6,8 +8,6 @@ import Testing
 
 @testable import Nephrite
 
-/// Calls on the code file that fail: the codes of that database are given up until it is opened again; the store is not
-/// fenced, no write fails, and searches go on.
 @Suite(.timeLimit(.minutes(20)))
 struct CodeFaultTests {
     private static let options = DatabaseOptions(dimension: Coding.dimension)

@@ -1,11 +1,11 @@
+// Code files that are damaged, cut short, or somebody else's: they are seen through and made anew, and the worst that
+// happens to a search is that it has no codes for a while.
 import StorageFormat
 import StorageIO
 import Testing
 
 @testable import Nephrite
 
-/// Code files that are damaged, cut short, or somebody else's: they are seen through and made anew, and the worst that
-/// happens to a search is that it has no codes for a while.
 @Suite(.timeLimit(.minutes(20)))
 struct CodeFileDamageTests {
     private static let options = DatabaseOptions(dimension: Coding.dimension)

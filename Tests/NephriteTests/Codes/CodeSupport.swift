@@ -1,3 +1,5 @@
+// What the suites about codes share: stores in which small databases get codes, waiting for the encoder, comparing codes with
+// vectors, and counting calls on files.
 import Foundation
 import StorageFormat
 import StorageIO

@@ -1,8 +1,8 @@
+// The small sets that codes are kept track of with, against plain sets.
 import Testing
 
 @testable import Nephrite
 
-/// The small sets that codes are kept track of with, against plain sets.
 @Suite struct CodedSlotsTests {
     private static func bits(_ members: some Sequence<Int>) -> PageBits {
         var bits = PageBits.none

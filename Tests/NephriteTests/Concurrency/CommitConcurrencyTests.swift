@@ -1,3 +1,4 @@
+// Commits of many tasks: grouped, ordered, cancelled, held up, and finished at shutdown (C5, C6, C8).
 import Nephrite
 import StorageIO
 import Synchronization
@@ -9,7 +10,6 @@ private final class Acknowledged: Sendable {
 }
 
 extension ConcurrencyTests {
-    /// Commits of many tasks: grouped, ordered, cancelled, held up, and finished at shutdown (C5, C6, C8).
     @Suite(.timeLimit(.minutes(20)))
     struct CommitConcurrencyTests {
         /// Runs `body` with a store whose log syncs stop at a gate; the gate is opened in the end.
@@ -17,20 +17,11 @@ extension ConcurrencyTests {
             _ change: (inout StoreConfiguration) -> Void = { _ in },
             _ body: (VectorStore, VectorDatabase, Gate) async throws -> Void
         ) async throws {
-            let directory = TestStore()
-            let gate = Gate()
-            let hooked = HookedFileSystem(directory.memory!)
-            hooked.set(gate.hook)
-            directory.configuration.environment.fileSystem = { _ in hooked }
-            change(&directory.configuration)
-            try await directory.open { store in
+            try await GatedStore.open(change) { store, gate in
                 let database = try await store.createDatabase("a", options: Stamp.options)
                 try await database.upsert(Stamp(writer: 9, number: 9, count: 9).record)
-                defer { gate.open() }
                 try await body(store, database, gate)
             }
-            hooked.set(nil)
-            try await directory.open { try await $0.expectSound() }
         }
 
         @Test("64 upserts that meet at the log share its syncs")

@@ -1,9 +1,9 @@
+// What readers and transactions see while others write: one commit, whole, and always the same (promises 2 and 3).
 import Nephrite
 import StorageIO
 import Testing
 
 extension ConcurrencyTests {
-    /// What readers and transactions see while others write: one commit, whole, and always the same (promises 2 and 3).
     @Suite(.timeLimit(.minutes(20)))
     struct IsolationConcurrencyTests {
         private static func account(_ index: Int, _ amount: Float) -> VectorRecord {

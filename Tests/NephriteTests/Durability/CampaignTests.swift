@@ -9,7 +9,7 @@ struct CampaignTests {
     func seeds(lane: Int) async throws {
         if let seed = Campaign.seed {
             guard lane == 0 else { return }
-            let outcome = try await CrashCampaign.run(seed: seed)
+            let outcome = try await CrashCampaign.run(seed: seed, scale: Campaign.scale)
             #expect(outcome.failures.isEmpty, "\(outcome.report ?? "")")
             return
         }
@@ -27,6 +27,17 @@ struct CampaignTests {
         }
         #expect(stateCount > 12 && operationCount > 50)
         print("campaign states of lane \(lane): \(stateCount)")
+    }
+
+    @Test("Seeds of the other scales do so too: many that are small, and one that is stopped at every other call")
+    func scales() async throws {
+        let small = try await CrashCampaign.run(
+            seeds: 0..<(Campaign.isLong ? 10_000 : 40), scale: .small, lanes: 2, minimises: true)
+        let dense = try await CrashCampaign.run(
+            seeds: 0..<(Campaign.isLong ? 200 : 2), scale: .dense, lanes: 2, minimises: true)
+        for outcome in small.failed + dense.failed { Issue.record("\(outcome.report ?? "")") }
+        #expect(small.seedCount >= 40 && small.crashStateCount > small.seedCount)
+        #expect(dense.crashStateCount > 50 * dense.seedCount)
     }
 
     @Test("The plans of many seeds have every kind of disk, and readers, and crashes inside recoveries")

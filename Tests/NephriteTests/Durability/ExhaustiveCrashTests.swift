@@ -13,6 +13,13 @@ enum Campaign {
     static let isLong = ProcessInfo.processInfo.environment["NEPHRITE_LONG"] == "1"
     /// A seed to replay alone (NEPHRITE_SEED).
     static let seed = ProcessInfo.processInfo.environment["NEPHRITE_SEED"].flatMap { UInt64($0) }
+    /// The scale of that seed (NEPHRITE_SCALE).
+    static let scale =
+        ProcessInfo.processInfo.environment["NEPHRITE_SCALE"].flatMap { CampaignPlan.Scale(rawValue: $0) } ?? .whole
+    /// The first steps to go through: all, unless NEPHRITE_STEP names some (`growth,drop`).
+    static let firstSteps = ProcessInfo.processInfo.environment["NEPHRITE_STEP"].map { names in
+        WorkloadStep.allCases.filter { names.split(separator: ",").contains(Substring($0.rawValue)) }
+    }
 }
 
 @Suite(.timeLimit(.minutes(20)))
@@ -53,7 +60,9 @@ struct ExhaustiveCrashTests {
         return points.value
     }
 
-    @Test("A workload stopped at any call recovers to what was acknowledged", arguments: WorkloadStep.allCases)
+    @Test(
+        "A workload stopped at any call recovers to what was acknowledged",
+        arguments: Campaign.firstSteps ?? WorkloadStep.allCases)
     func everyCall(first: WorkloadStep) throws {
         var workloads: [[WorkloadStep]] = [[first]] + WorkloadStep.allCases.map { [first, $0] }
         if Campaign.isLong {

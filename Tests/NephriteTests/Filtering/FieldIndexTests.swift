@@ -1,8 +1,8 @@
+// The indexes of declared fields: postings against sets, and answers while pages come, go and come back.
 import StorageFormat
 import StorageSimulation
 import Testing
 
-/// The indexes of declared fields: postings against sets, and answers while pages come, go and come back.
 @testable import Nephrite
 
 @Suite(.timeLimit(.minutes(10)))

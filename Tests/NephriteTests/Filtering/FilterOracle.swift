@@ -1,7 +1,7 @@
+// What filters mean, written a second time as plainly as possible, on decoded metadata; and random filters, values and
+// metadata to compare the two with.
 import StorageSimulation
 
-/// What filters mean, written a second time as plainly as possible, on decoded metadata; and random filters, values and
-/// metadata to compare the two with.
 @testable import Nephrite
 
 enum FilterOracle {

@@ -1,8 +1,8 @@
+// Filters as text: what is read, how it is written again, and where errors are.
 import Foundation
 import StorageSimulation
 import Testing
 
-/// Filters as text: what is read, how it is written again, and where errors are.
 @testable import Nephrite
 
 @Suite struct FilterParserTests {
@@ -66,6 +66,19 @@ import Testing
         #expect(
             try Filter(parsing: String(repeating: "(", count: 200) + "a == 1" + String(repeating: ")", count: 200))
                 == Filter(parsing: "a == 1"))
+    }
+
+    @Test(
+        "Sixty-four levels of and, or and not are a filter, one more is none", arguments: [1, 2, 63, 64, 65, 66, 500])
+    func levels(_ depth: Int) throws {
+        // A condition by itself is a level.
+        var text = "a == 1"
+        for level in 1..<depth { text = level % 2 == 0 ? "b == 1 && (\(text))" : "b == 1 || (\(text))" }
+        let filter = Result { try Filter(parsing: text) }
+        let compiled = Result { try CompiledFilter(try filter.get()) }
+        let isFilter = (try? compiled.get()) != nil
+        #expect(isFilter == (depth <= 64), "\(depth)")
+        if let filter = try? filter.get(), depth <= 64 { #expect(try Filter(parsing: filter.description) == filter) }
     }
 
     @Test("Text that is too long is refused")

@@ -1,8 +1,8 @@
+// What filters mean: every operator and every mixture of kinds, against a plain evaluator on decoded metadata.
 import StorageFormat
 import StorageSimulation
 import Testing
 
-/// What filters mean: every operator and every mixture of kinds, against a plain evaluator on decoded metadata.
 @testable import Nephrite
 
 @Suite struct FilterTests {

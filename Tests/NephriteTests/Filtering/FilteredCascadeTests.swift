@@ -1,9 +1,9 @@
+// Filters and the certified search together: whatever the plan, the codes and the form of the search, the result is that of
+// comparing every record in 32-bit floating point and leaving out those that the filter does not hold for.
 import Foundation
 import StorageSimulation
 import Testing
 
-/// Filters and the certified search together: whatever the plan, the codes and the form of the search, the result is that of
-/// comparing every record in 32-bit floating point and leaving out those that the filter does not hold for.
 @testable import Nephrite
 
 @Suite(.timeLimit(.minutes(10)))

@@ -1,8 +1,8 @@
+// Filtered searches, counts, iterations and deletes of a store against filtering everything first, while it is written to.
 import Foundation
 import StorageSimulation
 import Testing
 
-/// Filtered searches, counts, iterations and deletes of a store against filtering everything first, while it is written to.
 @testable import Nephrite
 
 @Suite(.timeLimit(.minutes(10)))

@@ -1,7 +1,7 @@
+// Bitmaps of slots against sets of numbers.
 import StorageSimulation
 import Testing
 
-/// Bitmaps of slots against sets of numbers.
 @testable import Nephrite
 
 @Suite struct SlotSetTests {

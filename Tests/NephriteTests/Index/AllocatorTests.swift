@@ -1,3 +1,4 @@
+// Where records go: slots, payload space and the queue of what is not yet free, each against a plain model.
 import StorageSimulation
 import Testing
 

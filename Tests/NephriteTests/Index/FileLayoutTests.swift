@@ -1,3 +1,4 @@
+// Where areas lie in a data file: translation piece by piece, how a file grows, and writing runs of an area.
 import StorageFormat
 import StorageIO
 import StorageSimulation

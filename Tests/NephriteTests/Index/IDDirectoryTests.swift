@@ -1,3 +1,4 @@
+// The id directory against a dictionary, with hashes at random and hashes an adversary would choose, while it grows.
 import StorageFormat
 import StorageSimulation
 import Testing
@@ -209,6 +210,92 @@ private struct DirectoryModel {
         let copied = (0..<pages.pageCount).filter { pages.page($0) !== snapshot.directory.pages.page($0) }
         #expect(copied.count == 1)
         snapshot.check(idsUpTo: 3_500)
+    }
+
+    @Test(
+        "Snapshots of every commit stay what they were while the two tables take turns",
+        arguments: 0..<4 as Range<UInt64>)
+    func twins(_ seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var subject = DirectoryModel(.random)
+        var held: [DirectoryModel] = []
+        for commit in 0..<400 {
+            subject.directory.prepareToChange(epoch: UInt64(commit))
+            for _ in 0..<1 + random.next(below: 30) {
+                let id = random.next(below: 3_000)
+                if random.chance(0.3) {
+                    subject.delete(id, epoch: UInt64(commit))
+                } else {
+                    subject.store(id, epoch: UInt64(commit))
+                }
+            }
+            var published = subject
+            published.directory = subject.directory.shared
+            held.append(published)
+            // Readers let go of what they hold at once, later, or much later.
+            while held.count > 1, random.chance(0.7) {
+                held.remove(at: random.next(below: held.count)).check(idsUpTo: 3_000)
+            }
+            if commit % 20 == 0 { subject.check(idsUpTo: 3_000) }
+        }
+        subject.checkSettled()
+        for snapshot in held { snapshot.check(idsUpTo: 3_000) }
+    }
+
+    @Test(
+        "Without a reader of an older state a commit copies no page that an earlier one has copied",
+        arguments: [true, false])
+    func tablesTakeTurns(_ isHeld: Bool) {
+        var subject = DirectoryModel(.random)
+        for id in 0..<3_000 { subject.store(id) }
+        while !subject.directory.isSettled { subject.store(subject.model.count) }
+        var seen: Set<UnsafeRawPointer> = unsafe []
+        var copies = 0
+        var old: [IDDirectory] = []
+        for commit in 0..<10 {
+            subject.directory.prepareToChange(epoch: 3)
+            // The same buckets each time, in as many pages as there are.
+            for id in 0..<200 { subject.store(id, epoch: 3) }
+            let pages = subject.directory.pages
+            for index in 0..<pages.pageCount
+            where unsafe seen.insert(pages.address(ofPage: index)).inserted && commit > 2 { copies += 1 }
+            if isHeld { old.append(subject.directory.shared) }
+        }
+        #expect(isHeld ? copies > 20 : copies == 0)
+        subject.check(idsUpTo: 3_500)
+        subject.checkSettled()
+    }
+
+    @Test(
+        "A checkpoint that writes pages by their epoch has the buckets of both tables",
+        arguments: 0..<4 as Range<UInt64>)
+    func epochsOfTwins(_ seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var subject = DirectoryModel(.random)
+        for id in 0..<3_000 { subject.store(id, epoch: 1) }
+        while !subject.directory.isSettled { subject.store(subject.model.count, epoch: 1) }
+        let pageCount = subject.directory.pages.pageCount
+        // Two regions, as in the file: the pages, and the epoch through which they are current.
+        var regions = [[[UInt8]]](repeating: .init(repeating: [], count: pageCount), count: 2)
+        var current: [UInt64] = [0, 0]
+        var epoch: UInt64 = 2
+        for commit in 0..<300 {
+            subject.directory.prepareToChange(epoch: epoch)
+            for _ in 0..<random.next(below: 4) { subject.store(random.next(below: 3_000), epoch: epoch) }
+            guard random.chance(0.3) else { continue }
+            let pages = subject.directory.shared.pages
+            let region = Int(epoch % 2)
+            var stale = 0
+            for index in 0..<pageCount {
+                let page = pages.page(index)
+                let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: page.bytes, count: IndexPage.byteCount))
+                if page.epoch > current[region] { regions[region][index] = bytes }
+                if regions[region][index] != bytes { stale += 1 }
+            }
+            #expect(stale == 0, "pages missing in the checkpoint after commit \(commit)")
+            current[region] = epoch
+            epoch += 1
+        }
     }
 
     @Test("A directory whose pages hold more or fewer buckets than it counts is not plausible")

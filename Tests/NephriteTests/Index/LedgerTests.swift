@@ -1,3 +1,5 @@
+// What keeps things alive and in order: the ledger of snapshots, the log's retention and the commit queue, each against its
+// definition.
 import StorageFormat
 import StorageSimulation
 import Testing

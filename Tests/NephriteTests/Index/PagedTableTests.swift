@@ -1,10 +1,10 @@
+// Copy-on-write pages against an array of arrays: what a snapshot sees never changes, and a write copies one page only.
 import StorageFormat
 import StorageSimulation
 import Testing
 
 @testable import Nephrite
 
-/// Copy-on-write pages against an array of arrays: what a snapshot sees never changes, and a write copies one page only.
 @Suite struct PagedTableTests {
     /// The table's bytes as a model sees them: the first word of each page.
     private static func words(_ table: PagedTable) -> [UInt64] {

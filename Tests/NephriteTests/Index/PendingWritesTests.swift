@@ -1,10 +1,10 @@
+// Staged operations by id, against a list of them in the order of staging.
 import StorageFormat
 import StorageSimulation
 import Testing
 
 @testable import Nephrite
 
-/// Staged operations by id, against a list of them in the order of staging.
 @Suite struct PendingWritesTests {
     private static func hash(_ id: Int, colliding: Bool) -> UInt64 {
         // Hashes that collide share all 64 bits; the buckets are taken from the low ones.

@@ -1,10 +1,10 @@
+// The record table against a dictionary from slot to entry.
 import StorageFormat
 import StorageSimulation
 import Testing
 
 @testable import Nephrite
 
-/// The record table against a dictionary from slot to entry.
 @Suite struct RecordTableTests {
     private static func entry(_ number: Int, _ flags: RecordEntry.Flags) -> RecordEntry {
         RecordEntry(

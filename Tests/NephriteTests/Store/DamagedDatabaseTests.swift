@@ -1,9 +1,9 @@
+// A killed store in which one database's file was damaged refused to open at all: recovery threw for everybody.
 import Nephrite
 import StorageIO
 import StorageSimulation
 import Testing
 
-/// A killed store in which one database's file was damaged refused to open at all: recovery threw for everybody.
 @Suite(.timeLimit(.minutes(20)))
 struct DamagedDatabaseTests {
     private static func store(_ disk: SimulatedFileSystem) -> VectorStore {

@@ -1,3 +1,4 @@
+// The fast encoder of metadata literals against the general writer: the same bytes, or it stands aside.
 import StorageFormat
 import Testing
 

@@ -1,13 +1,13 @@
+// Stores that earlier versions wrote, kept in the repository, open and hold what they held (A20, A23, O9).
+//
+// `NEPHRITE_WRITE_GOLDEN=<new directory> swift test --filter GoldenStoreTests` writes one; commit it under the next
+// version's name. What is committed is never written again.
 import Foundation
 import Nephrite
 import StorageIO
 import Synchronization
 import Testing
 
-/// Stores that earlier versions wrote, kept in the repository, open and hold what they held (A20, A23, O9).
-///
-/// `NEPHRITE_WRITE_GOLDEN=<new directory> swift test --filter GoldenStoreTests` writes one; commit it under the next
-/// version's name. What is committed is never written again.
 @Suite(.timeLimit(.minutes(20)))
 struct GoldenStoreTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

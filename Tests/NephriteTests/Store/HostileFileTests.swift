@@ -1,10 +1,10 @@
+// Directories and files that are not what they should be: a typed error, the file left as it was, and everything there
+// again once the file is (A15, A21, A22).
 import Foundation
 import Nephrite
 import StorageFormat
 import Testing
 
-/// Directories and files that are not what they should be: a typed error, the file left as it was, and everything there
-/// again once the file is (A15, A21, A22).
 @Suite(.timeLimit(.minutes(20)))
 struct HostileFileTests {
     private static let names = (0..<40).map { "r\($0)" }

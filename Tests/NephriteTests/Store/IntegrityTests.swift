@@ -1,8 +1,8 @@
+// What `check()` finds and what reads do when bytes of a data file have changed (A22, promise 4), and exact statistics.
 import Foundation
 import Nephrite
 import Testing
 
-/// What `check()` finds and what reads do when bytes of a data file have changed (A22, promise 4), and exact statistics.
 @Suite(.timeLimit(.minutes(20)))
 struct IntegrityTests {
     private static let ids = (0..<60).map { "record-number-\($0)" }

@@ -1,10 +1,10 @@
+// Small things that were once wrong at the edges of a store: names, ids, copies, progress.
 import Foundation
 import Nephrite
 import StorageIO
 import StorageSimulation
 import Testing
 
-/// Small things that were once wrong at the edges of a store: names, ids, copies, progress.
 @Suite(.timeLimit(.minutes(20)))
 struct LeftoverTests {
     private func configuration(_ disk: any FileSystem) -> StoreConfiguration {

@@ -1,9 +1,9 @@
+// Opening, running and closing a store, and what is refused outside of that (O11, C12, C17).
 import Foundation
 import Nephrite
 import StorageIO
 import Testing
 
-/// Opening, running and closing a store, and what is refused outside of that (O11, C12, C17).
 @Suite(.timeLimit(.minutes(20)))
 struct LifecycleTests {
     @Test("Before run() everything is refused, and nothing is created")

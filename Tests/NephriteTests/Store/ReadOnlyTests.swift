@@ -1,10 +1,10 @@
+// Opening for reading: recovery happens in memory, nothing is written, and damage that refuses writers is reported.
 import Foundation
 import Nephrite
 import StorageIO
 import StorageSimulation
 import Testing
 
-/// Opening for reading: recovery happens in memory, nothing is written, and damage that refuses writers is reported.
 @Suite(.timeLimit(.minutes(20)))
 struct ReadOnlyTests {
     private static let names = (0..<40).map { "r\($0)" }

@@ -1,10 +1,10 @@
+// Salvage: whatever is damaged, what verifies is copied, what does not is named, and the damaged store is not touched.
 import Nephrite
 import StorageFormat
 import StorageIO
 import StorageSimulation
 import Testing
 
-/// Salvage: whatever is damaged, what verifies is copied, what does not is named, and the damaged store is not touched.
 @Suite(.timeLimit(.minutes(20)))
 struct SalvageTests {
     private static let dimension = 5
@@ -130,14 +130,48 @@ struct SalvageTests {
 
     // MARK: One file is damaged
 
-    @Test("Both copies of the catalogue gone: it is rebuilt from log and headers", arguments: [false, true])
-    func catalogue(killed: Bool) async throws {
+    /// What may have become of the catalogue.
+    enum CatalogueLoss: CaseIterable, Sendable { case cut, removed, beginning, contents }
+
+    private static func lose(_ loss: CatalogueLoss, _ disk: SimulatedFileSystem) throws {
+        let path = StoragePath("CATALOG")
+        let size = try #require(disk.contents(of: path)).count
+        switch loss {
+        case .cut: disk.truncate(path, to: 100)
+        case .removed: try disk.unlink(path)
+        case .beginning: for copy in 0..<2 { disk.flipBit(path, bit: 8 * copy * size / 2) }
+        case .contents: for copy in 0..<2 { disk.flipBit(path, bit: 8 * (copy * size / 2 + 60)) }
+        }
+    }
+
+    @Test(
+        "Both copies of the catalogue gone: it is rebuilt from log and headers", arguments: [false, true],
+        CatalogueLoss.allCases)
+    func catalogue(killed: Bool, loss: CatalogueLoss) async throws {
         let disks = try await Self.make(killed: killed)
-        disks.source.truncate(StoragePath("CATALOG"), to: 100)
+        try Self.lose(loss, disks.source)
         let (report, contents) = try await disks.salvage()
         #expect(report.damages.contains { $0.path == "CATALOG" })
         #expect(contents == ["a": Self.expected, "b": Self.expected])
         #expect(report.databases.allSatisfy { $0.isComplete }, "\(report)")
+    }
+
+    @Test(
+        "A store whose catalogue cannot be read does not open, says that it can be salvaged, and is left as it is",
+        arguments: [StoreConfiguration.Access.readOnly, .readWrite], CatalogueLoss.allCases)
+    func unreadableCatalogue(access: StoreConfiguration.Access, loss: CatalogueLoss) async throws {
+        for killed in [false, true] {
+            let disks = try await Self.make(killed: killed)
+            try Self.lose(loss, disks.source)
+            var configuration = disks.configuration
+            configuration.access = access
+            let before = Self.contents(disks.source)
+            let error = await expectError(.corruption) {
+                try await withVectorStore(at: "source", configuration: configuration) { _ in }
+            }
+            #expect(error?.path == "CATALOG" && error?.remedy.contains("salvage") == true, "\(error as Any)")
+            #expect(Self.contents(disks.source) == before)
+        }
     }
 
     @Test("A catalogue and the log's beginning gone: databases are known by their headers and their ids' hashes")

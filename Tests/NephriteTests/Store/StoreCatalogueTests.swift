@@ -1,8 +1,8 @@
+// Which databases there are: creating, listing, dropping, by name (A2, A13, A14, H7, H8).
 import Foundation
 import Nephrite
 import Testing
 
-/// Which databases there are: creating, listing, dropping, by name (A2, A13, A14, H7, H8).
 @Suite(.timeLimit(.minutes(20)))
 struct StoreCatalogueTests {
     @Test("Options and identity are there again after reopening", arguments: Setting.Backing.allCases)
@@ -65,6 +65,28 @@ struct StoreCatalogueTests {
         try await directory.open { store async throws in
             let database = try await store.database(name)
             #expect(try await database.count() == 1)
+        }
+    }
+
+    @Test("A database is opened, or created if it is not there, by many at once; not with another shape")
+    func openOrCreate() async throws {
+        let options = DatabaseOptions(dimension: 3, metric: .euclidean)
+        try await TestStore().open { store async throws in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for index in 0..<20 {
+                    group.addTask {
+                        try await store.openDatabase("a", options: options).insert(testRecord("r\(index)", index))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let other = DatabaseOptions(dimension: 3, metric: .euclidean, durability: .relaxed)
+            #expect(try await store.openDatabase("a", options: other).count() == 20)
+            #expect(try await store.databases().map(\.options) == [options])
+            for wrong in [DatabaseOptions(dimension: 4, metric: .euclidean), DatabaseOptions(dimension: 3)] {
+                await expectError(.invalidArgument) { _ = try await store.openDatabase("a", options: wrong) }
+            }
+            await expectError(.invalidName) { _ = try await store.openDatabase("A", options: options) }
         }
     }
 

@@ -1,9 +1,11 @@
+// Disks that are full, and calls that fail: a typed error, nothing acknowledged lost, the store usable again (C10, C22, O8).
 import Foundation
-import Nephrite
 import StorageIO
+import Synchronization
 import Testing
 
-/// Disks that are full, and calls that fail: a typed error, nothing acknowledged lost, the store usable again (C10, C22, O8).
+@testable import Nephrite
+
 @Suite(.timeLimit(.minutes(20)))
 struct StoreFaultTests {
     private func hooked(_ directory: TestStore) -> HookedFileSystem {
@@ -87,6 +89,47 @@ struct StoreFaultTests {
             hooked.set(nil)
             try await database.insert(ids: (0..<3_000).map { "n\($0)" }, vectors: (0..<3_000).map { Float($0) })
             #expect(try await database.count() == count - 50 + 3_000)
+            try await store.expectSound()
+        }
+        try await directory.open { try await $0.expectSound() }
+    }
+
+    @Test(
+        "A disk that stays full takes no memory: refused commits are forgotten, transactions over two databases included"
+    )
+    func refusedForLong() async throws {
+        // Each of them was remembered for as long as the store was open.
+        let directory = TestStore()
+        directory.configuration.logSegmentByteCount = 64 << 10
+        let hooked = hooked(directory)
+        try await directory.open { store async throws in
+            let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            let b = try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+            for database in [a, b] { try await database.upsert(testRecord("x", 1)) }
+            hooked.set { (call, path) throws(FileSystemError) in
+                if call == .allocate { throw FileSystemError(code: ENOSPC, call: call, path: path.description) }
+            }
+            var refused = 0
+            for index in 0..<3_000 {
+                do {
+                    if index % 3 > 0 {
+                        try await a.upsert(testRecord("x", index))
+                    } else {
+                        try await store.transaction { tx in
+                            try await tx.upsert(testRecord("x", index), into: "a")
+                            try await tx.upsert(testRecord("x", index), into: "b")
+                        }
+                    }
+                } catch let error as StoreError where error.code == .diskFull {
+                    refused += 1
+                }
+            }
+            #expect(refused > 1_000)
+            // The last refusals are forgotten when the log task next finds nothing to do.
+            #expect(a.store.context.log.undoneCount.load(ordering: .relaxed) < 100)
+            hooked.set(nil)
+            try await a.upsert(testRecord("x", 7))
+            #expect(try await a.vector(for: "x") == testVector(7, 3))
             try await store.expectSound()
         }
         try await directory.open { try await $0.expectSound() }

@@ -1,3 +1,4 @@
+// The shortest way through everything on a real disk: write, reopen, read; one transaction over two databases.
 import Foundation
 import Nephrite
 import Testing

@@ -114,3 +114,7 @@ codes = place(
     (40, "Q", 0x3132333435363738), (48, "Q", 0x1122334455667788), (56, "Q", 300), (64, "I", 3), (68, "I", 5),
     (72, "I", 32), (76, "I", 16), (80, "I", 256), (84, "I", 3), (88, "I", 0x41424344), (92, "I", 48))
 write("code-file-header", sealed(codes, crc32c(b"NCOD header\x01")))
+
+row_seed = crc32c(struct.pack("<Q", 77), crc32c(UUID + struct.pack("<Q", 9) + b"\x05"))
+write("code-row-checksum", struct.pack("<I", crc32c(bytes(range(32)) + bytes(range(100, 116)),
+                                                    crc32c(struct.pack("<I", 0x21222324), row_seed))))
