@@ -83,17 +83,21 @@ size_t nephrite_encode_scratch(size_t dimension) {
 
 void nephrite_encode_rows(
     const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
-    void *high, void *low, void *scratch) {
+    void *high, void *low, void *signs, void *scratch) {
     const size_t row_bytes = nephrite_code_nibble_bytes(codec->dimension) + nephrite_code_factor_bytes;
+    const size_t sign_stride = nephrite_code_sign_stride(codec->dimension);
     for (size_t i = 0; i < count; i += 1) {
         const float *row = (const float *)(const void *)((const uint8_t *)rows + i * stride);
-        set->encode(codec, row, (uint8_t *)high + i * row_bytes, (uint8_t *)low + i * row_bytes, (float *)scratch);
+        set->encode(
+            codec, row, (uint8_t *)high + i * row_bytes, (uint8_t *)low + i * row_bytes,
+            sign_stride == 0 ? NULL : (uint8_t *)signs + i * sign_stride, (float *)scratch);
     }
 }
 
 // The masked rows of a block, in ascending order; a multiple of four, filled up with the last.
 struct block {
-    size_t count, nibble_bytes, row_bytes;
+    /// Bytes of nibbles or bits in front of the factors, and of the whole row.
+    size_t count, code_bytes, row_bytes;
     /// Whether the rows lie anywhere, not behind one another.
     int is_scattered;
     uint8_t places[nephrite_code_block_rows];
@@ -102,16 +106,24 @@ struct block {
     _Alignas(64) float factors[nephrite_code_block_rows * 4];
 };
 
-static void prepare(struct block *block, size_t dimension, uint64_t mask) {
-    block->nibble_bytes = nephrite_code_nibble_bytes(dimension);
-    block->row_bytes = block->nibble_bytes + nephrite_code_factor_bytes;
+static void prepare(struct block *block, size_t code_bytes, uint64_t mask) {
+    block->code_bytes = code_bytes;
+    block->row_bytes = code_bytes + nephrite_code_factor_bytes;
     block->is_scattered = 0;
     if (mask != UINT64_MAX) memset(block->factors, 0, sizeof block->factors);
 }
 
-static void gather(struct block *block, size_t dimension, const uint8_t *rows, uint64_t mask) {
-    prepare(block, dimension, mask);
+static void gather(struct block *block, size_t code_bytes, const uint8_t *rows, uint64_t mask) {
+    prepare(block, code_bytes, mask);
     size_t count = 0;
+    if (mask == UINT64_MAX) {
+        for (; count < nephrite_code_block_rows; count += 1) {
+            block->places[count] = (uint8_t)count;
+            block->rows[count] = rows + count * block->row_bytes;
+        }
+        block->count = count;
+        return;
+    }
     for (uint64_t rest = mask; rest != 0; rest &= rest - 1) {
         const int place = __builtin_ctzll(rest);
         const uint8_t *row = rows + (size_t)place * block->row_bytes;
@@ -126,7 +138,7 @@ static void gather(struct block *block, size_t dimension, const uint8_t *rows, u
 // The same for rows that lie anywhere; the i-th has place i. Returns the mask of their places.
 static uint64_t gather_rows(struct block *block, size_t dimension, const void *const *rows, size_t count) {
     const uint64_t mask = count == 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1;
-    prepare(block, dimension, mask);
+    prepare(block, nephrite_code_nibble_bytes(dimension), mask);
     block->is_scattered = 1;
     for (size_t i = 0; i < count; i += 1) {
         block->places[i] = (uint8_t)i;
@@ -139,7 +151,7 @@ static uint64_t gather_rows(struct block *block, size_t dimension, const void *c
 
 static void gather_factors(struct block *block) {
     for (size_t i = 0; i < block->count; i += 1) {
-        memcpy(block->factors + 4 * block->places[i], block->rows[i] + block->nibble_bytes, 16);
+        memcpy(block->factors + 4 * block->places[i], block->rows[i] + block->code_bytes, 16);
     }
 }
 
@@ -164,30 +176,37 @@ static inline void prefetch(const uint8_t *start, size_t bytes) {
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(start + line, 0, 2);
 }
 
+// Sums of integers become floats: 2 * sum - all, at the rows' places.
+static void place_sums(const struct block *block, const int32_t *found, int32_t all, uint64_t mask, float *sums) {
+    if (mask == UINT64_MAX) {
+        for (size_t i = 0; i < nephrite_code_block_rows; i += 1) sums[i] = (float)(2 * found[i] - all);
+        return;
+    }
+    memset(sums, 0, nephrite_code_block_rows * sizeof *sums);
+    for (size_t i = 0; i < block->count; i += 1) sums[block->places[i]] = (float)(2 * found[i] - all);
+}
+
 static uint64_t scan(
     const nephrite_code_set *set, const nephrite_code_query *query, struct block *block, uint64_t mask, float threshold,
     float *lower, float *upper) {
     _Alignas(64) float sums[nephrite_code_block_rows];
-    if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+    _Alignas(64) int32_t found[nephrite_code_block_rows];
     if (block->is_scattered) {
         for (size_t i = 0; i < scattered_distance && i < block->count; i += 1) {
             prefetch(block->rows[i], block->row_bytes);
         }
     }
     for (size_t i = 0; i < block->count; i += 4) {
-        int32_t found[4];
         if (block->is_scattered) {
             for (size_t r = i + scattered_distance; r < i + scattered_distance + 4 && r < block->count; r += 1) {
                 prefetch(block->rows[r], block->row_bytes);
             }
         }
-        set->fine4(query, block->rows + i, found);
-        for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
-            sums[block->places[i + r]] = (float)(2 * found[r] - 15 * query->fine_sum);
-        }
+        set->coarse4(query, block->rows + i, found + i);
     }
+    place_sums(block, found, 15 * query->coarse_sum, mask, sums);
     gather_factors(block);
-    return bounds(set, &query->fine_bound, sums, block, mask, threshold, lower, upper);
+    return bounds(set, &query->coarse_bound, sums, block, mask, threshold, lower, upper);
 }
 
 uint64_t nephrite_code_scan(
@@ -195,8 +214,44 @@ uint64_t nephrite_code_scan(
     float *lower, float *upper) {
     if (mask == 0) return 0;
     struct block block;
-    gather(&block, query->dimension, (const uint8_t *)rows, mask);
+    gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
     return scan(set, query, &block, mask, threshold, lower, upper);
+}
+
+uint64_t nephrite_code_scan_signs(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
+    float *lower, float *upper) {
+    if (mask == 0) return 0;
+    struct block block;
+    gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
+    _Alignas(64) float sums[nephrite_code_block_rows];
+    _Alignas(64) int32_t found[nephrite_code_block_rows];
+    for (size_t i = 0; i < block.count; i += 4) set->signs4(query, block.rows + i, found + i);
+    place_sums(&block, found, query->sign_sum, mask, sums);
+    gather_factors(&block);
+    return bounds(set, &query->sign_bound, sums, &block, mask, threshold, lower, upper);
+}
+
+size_t nephrite_code_scan_blocks(
+    const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
+    const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors) {
+    const size_t stride = by_signs ? nephrite_code_sign_stride(query->dimension)
+                                   : nephrite_code_nibble_bytes(query->dimension) + nephrite_code_factor_bytes;
+    size_t count = 0;
+    for (size_t b = 0; b < block_count; b += 1) {
+        _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+        const uint8_t *block = (const uint8_t *)rows + b * nephrite_code_block_rows * stride;
+        uint64_t rest = by_signs ? nephrite_code_scan_signs(set, query, block, masks[b], threshold, lower, upper)
+                                 : nephrite_code_scan(set, query, block, masks[b], threshold, lower, upper);
+        for (; rest != 0; rest &= rest - 1) {
+            const uint32_t place = (uint32_t)__builtin_ctzll(rest);
+            survivors[count].place = (uint32_t)(b * nephrite_code_block_rows) + place;
+            survivors[count].lower = lower[place];
+            survivors[count].upper = upper[place];
+            count += 1;
+        }
+    }
+    return count;
 }
 
 uint64_t nephrite_code_scan_rows(
@@ -218,20 +273,17 @@ static void scan_many(
     for (size_t first = 0; first < count; first += 4) {
         const nephrite_code_query *four[4];
         for (size_t q = 0; q < 4; q += 1) four[q] = queries[first + q < count ? first + q : count - 1];
-        _Alignas(64) float sums[4][nephrite_code_block_rows];
-        if (mask != UINT64_MAX) memset(sums, 0, sizeof sums);
+        _Alignas(64) int32_t found[4][nephrite_code_block_rows];
         for (size_t i = 0; i < block->count; i += 4) {
-            int32_t found[16];
-            set->coarse4x4(four, block->rows + i, found);
-            for (size_t q = 0; q < 4; q += 1) {
-                for (size_t r = 0; r < 4 && i + r < block->count; r += 1) {
-                    sums[q][block->places[i + r]] = (float)(2 * found[4 * q + r] - 15 * four[q]->coarse_sum);
-                }
-            }
+            int32_t each[16];
+            set->coarse4x4(four, block->rows + i, each);
+            for (size_t q = 0; q < 4; q += 1) memcpy(&found[q][i], each + 4 * q, 16);
         }
+        _Alignas(64) float sums[nephrite_code_block_rows];
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
+            place_sums(block, found[q - first], 15 * queries[q]->coarse_sum, mask, sums);
             survivors[q] = bounds(
-                set, &queries[q]->coarse_bound, sums[q - first], block, mask, thresholds[q],
+                set, &queries[q]->coarse_bound, sums, block, mask, thresholds[q],
                 lower + q * nephrite_code_block_rows, upper + q * nephrite_code_block_rows);
         }
     }
@@ -243,7 +295,7 @@ void nephrite_code_scan_many(
     for (size_t q = 0; q < count; q += 1) survivors[q] = 0;
     if (mask == 0 || count == 0) return;
     struct block block;
-    gather(&block, queries[0]->dimension, (const uint8_t *)rows, mask);
+    gather(&block, nephrite_code_nibble_bytes(queries[0]->dimension), (const uint8_t *)rows, mask);
     scan_many(set, queries, count, &block, mask, thresholds, survivors, lower, upper);
 }
 
@@ -295,19 +347,27 @@ void nephrite_code_refine(
     bound_refined(&query->refined_bound, sum, &row, &code, lower, upper);
 }
 
-int32_t nephrite_code_sum_fine(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
     const uint8_t *const rows[4] = {high, high, high, high};
     int32_t sums[4];
-    set->fine4(query, rows, sums);
-    return 2 * sums[0] - 15 * query->fine_sum;
+    set->coarse4(query, rows, sums);
+    return 2 * sums[0] - 15 * query->coarse_sum;
 }
 
-int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
+int32_t nephrite_code_sum_coarse_many(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {
     const uint8_t *const rows[4] = {high, high, high, high};
     const nephrite_code_query *const queries[4] = {query, query, query, query};
     int32_t sums[16];
     set->coarse4x4(queries, rows, sums);
-    return 2 * sums[0] - 15 * query->coarse_sum;
+    return 2 * sums[15] - 15 * query->coarse_sum;
+}
+
+int32_t nephrite_code_sum_signs(const nephrite_code_set *set, const nephrite_code_query *query, const void *signs) {
+    const uint8_t *const rows[4] = {signs, signs, signs, signs};
+    int32_t sums[4];
+    set->signs4(query, rows, sums);
+    return 2 * sums[0] - query->sign_sum;
 }
 
 int32_t nephrite_code_sum_refined(

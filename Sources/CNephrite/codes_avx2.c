@@ -27,47 +27,41 @@ AVX2 __m256i products(__m256i nibbles, __m256i more_nibbles, __m256i weights, __
 }
 
 // `load_bytes` reads 32 bytes, or 16 in the last step of a block.
-#define STEP(load_bytes, j)                                                                                      \
-    do {                                                                                                         \
-        const __m256i bytes = load_bytes(row + (j));                                                             \
-        const __m256i lower = _mm256_and_si256(bytes, mask);                                                     \
-        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);                               \
-        high_sum = _mm256_add_epi32(                                                                             \
-            high_sum, products(lower, upper, load_bytes(high + (j)), load_bytes(high + block + (j))));           \
-        if (low != NULL) {                                                                                       \
-            low_sum = _mm256_add_epi32(                                                                          \
-                low_sum, products(lower, upper, load_bytes(low + (j)), load_bytes(low + block + (j))));          \
-        }                                                                                                        \
+#define STEP(load_bytes, j)                                                                                       \
+    do {                                                                                                          \
+        const __m256i bytes = load_bytes(row + (j));                                                              \
+        const __m256i lower = _mm256_and_si256(bytes, mask);                                                      \
+        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);                                \
+        sum = _mm256_add_epi32(                                                                                   \
+            sum, products(lower, upper, load_bytes(weights + (j)), load_bytes(weights + block + (j))));           \
     } while (0)
 
-// Sum of nibble * weight; with `low`, the weights are 256 * high + low.
-AVX2 int32_t sum_row(const int8_t *high, const int8_t *low, const uint8_t *row, size_t byte_count) {
+// Sum of nibble * weight.
+AVX2 int32_t sum_row(const int8_t *weights, const uint8_t *row, size_t byte_count) {
     const __m256i mask = _mm256_set1_epi8(15);
-    __m256i high_sum = _mm256_setzero_si256(), low_sum = _mm256_setzero_si256();
+    __m256i sum = _mm256_setzero_si256();
     while (byte_count > 0) {
         const size_t block = byte_count < 64 ? byte_count : 64;
         size_t j = 0;
         for (; j + 32 <= block; j += 32) STEP(load, j);
         if (j < block) STEP(load_half, j);
-        high += 2 * block;
-        if (low != NULL) low += 2 * block;
+        weights += 2 * block;
         row += block;
         byte_count -= block;
     }
-    if (low == NULL) return sum_lanes(high_sum);
-    return sum_lanes(_mm256_add_epi32(_mm256_slli_epi32(high_sum, 8), low_sum));
+    return sum_lanes(sum);
 }
 
-CODE_TARGET static void fine4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+CODE_TARGET static void coarse4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
     const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
-    for (int r = 0; r < 4; r += 1) sums[r] = sum_row(query->fine_high, query->fine_low, rows[r], byte_count);
+    for (int r = 0; r < 4; r += 1) sums[r] = sum_row(query->coarse, rows[r], byte_count);
 }
 
 CODE_TARGET static void coarse4x4(
     const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums) {
     const size_t byte_count = nephrite_code_nibble_bytes(queries[0]->dimension);
     for (int r = 0; r < 4; r += 1) {
-        for (int q = 0; q < 4; q += 1) sums[4 * q + r] = sum_row(queries[q]->coarse, NULL, rows[r], byte_count);
+        for (int q = 0; q < 4; q += 1) sums[4 * q + r] = sum_row(queries[q]->coarse, rows[r], byte_count);
     }
 }
 

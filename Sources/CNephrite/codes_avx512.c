@@ -20,47 +20,77 @@ AVX512 __m128i sum_lanes4(__m512i a, __m512i b, __m512i c, __m512i d) {
 
 AVX512 __m512i load(const void *address) { return _mm512_loadu_si512(address); }
 
-// One row after the other: an ascending stream is what the hardware prefetcher follows best. Four chains hide the latency
-// of the sums, and the sums over lanes are taken for four rows together.
-AVX512 void fine_step(
-    __m512i *sums, __m512i bytes, __m512i high, __m512i more_high, __m512i low, __m512i more_low) {
+// One row after the other: an ascending stream is what the hardware prefetcher follows best, and the sums over lanes are
+// taken for four rows together.
+AVX512 __m512i coarse_row(const int8_t *weights, const uint8_t *row, size_t byte_count) {
     const __m512i mask = _mm512_set1_epi8(15);
-    const __m512i lower = _mm512_and_si512(bytes, mask);
-    const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask);
-    sums[0] = _mm512_dpbusd_epi32(sums[0], lower, high);
-    sums[1] = _mm512_dpbusd_epi32(sums[1], upper, more_high);
-    sums[2] = _mm512_dpbusd_epi32(sums[2], lower, low);
-    sums[3] = _mm512_dpbusd_epi32(sums[3], upper, more_low);
-}
-
-AVX512 __m512i fine_row(const int8_t *high, const int8_t *low, const uint8_t *row, size_t byte_count) {
-    __m512i sums[4];
-    UNROLL for (int i = 0; i < 4; i += 1) sums[i] = _mm512_setzero_si512();
+    __m512i lower = _mm512_setzero_si512(), upper = lower;
     size_t i = 0;
     for (; i + 64 <= byte_count; i += 64) {
-        const int8_t *h = high + 2 * i, *l = low + 2 * i;
-        fine_step(sums, load(row + i), load(h), load(h + 64), load(l), load(l + 64));
+        const __m512i bytes = load(row + i), more = _mm512_srli_epi16(bytes, 4);
+        lower = _mm512_dpbusd_epi32(lower, _mm512_and_si512(bytes, mask), load(weights + 2 * i));
+        upper = _mm512_dpbusd_epi32(upper, _mm512_and_si512(more, mask), load(weights + 2 * i + 64));
     }
     if (i < byte_count) {
         const size_t block = byte_count - i;
         const __mmask64 part = (1ull << block) - 1;
-        const int8_t *h = high + 2 * i, *l = low + 2 * i;
-        fine_step(
-            sums, _mm512_maskz_loadu_epi8(part, row + i), _mm512_maskz_loadu_epi8(part, h),
-            _mm512_maskz_loadu_epi8(part, h + block), _mm512_maskz_loadu_epi8(part, l),
-            _mm512_maskz_loadu_epi8(part, l + block));
+        const __m512i bytes = _mm512_maskz_loadu_epi8(part, row + i), more = _mm512_srli_epi16(bytes, 4);
+        const int8_t *w = weights + 2 * i;
+        lower = _mm512_dpbusd_epi32(lower, _mm512_and_si512(bytes, mask), _mm512_maskz_loadu_epi8(part, w));
+        upper = _mm512_dpbusd_epi32(upper, _mm512_and_si512(more, mask), _mm512_maskz_loadu_epi8(part, w + block));
     }
-    const __m512i high_sum = _mm512_add_epi32(sums[0], sums[1]), low_sum = _mm512_add_epi32(sums[2], sums[3]);
-    return _mm512_add_epi32(_mm512_slli_epi32(high_sum, 8), low_sum);
+    return _mm512_add_epi32(lower, upper);
 }
 
-CODE_TARGET static void fine4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+CODE_TARGET static void coarse4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
     const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
     __m512i found[4];
-    UNROLL for (int r = 0; r < 4; r += 1) {
-        found[r] = fine_row(query->fine_high, query->fine_low, rows[r], byte_count);
-    }
+    UNROLL for (int r = 0; r < 4; r += 1) found[r] = coarse_row(query->coarse, rows[r], byte_count);
     _mm_storeu_si128((__m128i *)sums, sum_lanes4(found[0], found[1], found[2], found[3]));
+}
+
+// A bit is looked at where it lies, as 1, 2, 4 or 8; its weight is 8, 4, 2 or 1 times what it should be. Four rows abreast
+// share the weights; their rows are so short that they lie in one stream.
+#define SIGNS_STEP(PREFIX, BITS, sums, bytes, load_weights)                                                       \
+    do {                                                                                                          \
+        UNROLL for (int j = 0; j < 8; j += 1) {                                                                   \
+            if (j == 4) {                                                                                         \
+                UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = PREFIX##_srli_epi16(bytes[r], 4);                \
+            }                                                                                                     \
+            const __m##BITS##i bit = PREFIX##_set1_epi8((char)(1 << j % 4)), w = load_weights;                    \
+            UNROLL for (int r = 0; r < 4; r += 1) {                                                               \
+                sums[r] = PREFIX##_dpbusd_epi32(sums[r], PREFIX##_and_si##BITS(bytes[r], bit), w);                \
+            }                                                                                                     \
+        }                                                                                                         \
+    } while (0)
+
+#define CODE_SIGNS signs4_vnni
+CODE_TARGET static void signs4_vnni(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *out) {
+    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
+    const int8_t *weights = query->signs;
+    __m512i sums[4];
+    __m256i rest[4];
+    UNROLL for (int r = 0; r < 4; r += 1) {
+        sums[r] = _mm512_setzero_si512();
+        rest[r] = _mm256_setzero_si256();
+    }
+    size_t i = 0;
+    for (; i + 64 <= byte_count; i += 64) {
+        __m512i bytes[4];
+        UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = load(rows[r] + i);
+        SIGNS_STEP(_mm512, 512, sums, bytes, load(weights + 8 * i + 64 * j));
+    }
+    const size_t block = byte_count - i;
+    for (size_t k = 0; k < block; k += 32) {
+        const __mmask32 part = block - k >= 32 ? ~0u : (1u << (block - k)) - 1;
+        __m256i bytes[4];
+        UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = _mm256_maskz_loadu_epi8(part, rows[r] + i + k);
+        SIGNS_STEP(
+            _mm256, 256, rest, bytes, _mm256_maskz_loadu_epi8(part, weights + 8 * i + k + (size_t)j * block));
+    }
+    UNROLL for (int r = 0; r < 4; r += 1) sums[r] = _mm512_add_epi32(sums[r], _mm512_zextsi256_si512(rest[r]));
+    const __m128i found = sum_lanes4(sums[0], sums[1], sums[2], sums[3]);
+    _mm_storeu_si128((__m128i *)out, _mm_srai_epi32(found, 3));
 }
 
 // Four rows by four queries: 16 sums in registers, each row's bytes unpacked once, each weight loaded once.

@@ -9,10 +9,14 @@
 struct nephrite_code_set {
     const char *name;
     void (*rotate)(const nephrite_codec *codec, const float *vector, int subtracts, float *rotated);
-    void (*encode)(const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, float *scratch);
-    /// Sums of weight * nibble of four rows: fine weights of one query, coarse weights of four.
-    void (*fine4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
+    /// `signs` is not used where the dimension has no plane of signs.
+    void (*encode)(
+        const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, uint8_t *signs, float *scratch);
+    /// Sums of coarse weight * nibble of four rows, for one query and for four.
+    void (*coarse4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     void (*coarse4x4)(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums);
+    /// Sums of the weights for signs whose bit is set, of four rows.
+    void (*signs4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     int32_t (*refined)(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low);
     /// Bounds of 16 rows from sums and factors; returns the rows whose upper bound is not below the threshold.
     uint32_t (*bounds16)(
@@ -38,7 +42,9 @@ static inline size_t nephrite_rotation_window(size_t dimension) {
     return window;
 }
 
-/// The factors behind the nibbles of the high plane.
+/// The factors behind the nibbles of the high plane, and behind the bits of the plane of signs. There `scale` has the
+/// correction for what is lost in the row's own direction, `residual` is the norm of the error of that estimate, and
+/// `inverse` is scale / centred norm; neither is rounded to a side.
 struct nephrite_high_factors {
     float scale;
     /// Norms of the centred row and of the row itself.

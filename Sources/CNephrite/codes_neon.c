@@ -30,11 +30,6 @@ NEON int32x4_t add_products8(int32x4_t sum, uint8x16_t nibbles, int8x16_t weight
     return add_products(sum, nibbles, vmovl_s8(vget_low_s8(weights)), vmovl_s8(vget_high_s8(weights)));
 }
 
-NEON int32x4_t fine_step(int32x4_t sum, const uint8_t *bytes, const int16_t *low, const int16_t *high) {
-    sum = add_products(sum, low_nibbles(bytes), vld1q_s16(low), vld1q_s16(low + 8));
-    return add_products(sum, high_nibbles(bytes), vld1q_s16(high), vld1q_s16(high + 8));
-}
-
 NEON int32x4_t coarse_step(int32x4_t sum, const uint8_t *bytes, const int8_t *low, const int8_t *high) {
     sum = add_products8(sum, low_nibbles(bytes), vld1q_s8(low));
     return add_products8(sum, high_nibbles(bytes), vld1q_s8(high));

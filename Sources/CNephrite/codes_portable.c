@@ -10,10 +10,6 @@ typedef int32_t accumulator;
 static inline int32_t sum_zero(void) { return 0; }
 static inline int32_t sum_total(int32_t sum) { return sum; }
 
-static inline int32_t fine_step(int32_t sum, const uint8_t *bytes, const int16_t *low, const int16_t *high) {
-    return sum + *low * (*bytes & 15) + *high * (*bytes >> 4);
-}
-
 static inline int32_t coarse_step(int32_t sum, const uint8_t *bytes, const int8_t *low, const int8_t *high) {
     return sum + *low * (*bytes & 15) + *high * (*bytes >> 4);
 }

@@ -37,11 +37,6 @@ SSE2 __m128i products8(__m128i nibbles, __m128i weights) {
         _mm_srai_epi16(_mm_unpackhi_epi8(zero, weights), 8));
 }
 
-SSE2 __m128i fine_step(__m128i sum, const uint8_t *bytes, const int16_t *low, const int16_t *high) {
-    sum = _mm_add_epi32(sum, products(low_nibbles(bytes), load(low), load(low + 8)));
-    return _mm_add_epi32(sum, products(high_nibbles(bytes), load(high), load(high + 8)));
-}
-
 SSE2 __m128i coarse_step(__m128i sum, const uint8_t *bytes, const int8_t *low, const int8_t *high) {
     sum = _mm_add_epi32(sum, products8(low_nibbles(bytes), load(low)));
     return _mm_add_epi32(sum, products8(high_nibbles(bytes), load(high)));

@@ -1,5 +1,5 @@
 // Rotation, encoding and bounds, written once in vectors of 16 floats: the file of an implementation sets the compiler's
-// target, defines fine4 and coarse4x4, then includes this. CODE_TARGET, CODE_SET and CODE_NAME as in kernels_template.h.
+// target, defines coarse4 and coarse4x4, then includes this. CODE_TARGET, CODE_SET and CODE_NAME as in kernels_template.h.
 //
 // Every operation is a lane of its own and every sum has one order, with no contraction to fused operations: so all
 // implementations give the same bytes.
@@ -220,8 +220,46 @@ static inline uint32_t bits_of(float value) {
     return bits;
 }
 
+// Bit j of byte i of a block of n bytes is the sign of component j * n + i, counted from the block's first; `signs` is zero.
+CODE_INLINE void pack_signs(const uint8_t *nibbles, size_t dimension, size_t byte_count, uint8_t *signs) {
+    size_t first = 0;
+    while (byte_count > 0) {
+        const size_t block = byte_count < 64 ? byte_count : 64;
+        for (int j = 0; j < 8 && first < dimension; j += 1) {
+            const size_t count = dimension - first < block ? dimension - first : block;
+            for (size_t i = 0; i < count; i += 1) signs[i] |= (uint8_t)((nibbles[first + i] >> 3) << j);
+            first += count;
+        }
+        signs += block;
+        byte_count -= block;
+    }
+}
+
+// Signs, the estimate's factor N^2 / <y, s>, and the norm of its error for a query orthogonal to y: N sqrt(1 / c^2 - 1),
+// c the cosine of y and its signs (the estimator of RaBitQ, Gao and Long 2024).
+CODE_INLINE void encode_signs(
+    const float *values, const uint8_t *nibbles, size_t padded, size_t dimension, struct nephrite_high_factors factors,
+    int codable, float *code, uint8_t *signs) {
+    const size_t sign_bytes = nephrite_code_sign_bytes(dimension);
+    memset(signs, 0, sign_bytes);
+    if (codable) {
+        for (size_t i = 0; i < dimension; i += 1) code[i] = nibbles[i] < 8 ? -1 : 1;
+        for (size_t i = dimension; i < padded; i += 1) code[i] = 0;
+        pack_signs(nibbles, dimension, sign_bytes, signs);
+        v16f products = {0};
+        for (size_t i = 0; i < padded; i += 16) products += CV16(values + i) * CV16(code + i);
+        const float product = sum16(&products), norm = factors.centred_norm;
+        const float cosine = product / (norm * sqrtf((float)dimension));
+        const float lost = 1 / (cosine * cosine) - 1;
+        factors.scale = norm * (norm / product);
+        factors.residual = (uint16_t)((bits_of(norm * sqrtf(lost > 0 ? lost : 0)) + 0xffff) >> 16);
+        factors.inverse = (uint16_t)(bits_of(factors.scale / norm) >> 16);
+    }
+    memcpy(signs + sign_bytes, &factors, sizeof factors);
+}
+
 CODE_TARGET static void encode(
-    const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, float *scratch) {
+    const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, uint8_t *signs, float *scratch) {
     const size_t dimension = codec->dimension, padded = nephrite_code_padded(dimension);
     const size_t nibble_bytes = nephrite_code_nibble_bytes(dimension);
     float *values = scratch, *high_code = values + padded, *both_code = high_code + padded;
@@ -256,7 +294,47 @@ CODE_TARGET static void encode(
     }
     memcpy(high + nibble_bytes, &row_factors, sizeof row_factors);
     memcpy(low + nibble_bytes, &code_factors, sizeof code_factors);
+    if (nephrite_code_sign_bytes(dimension) > 0) {
+        encode_signs(values, high_nibbles, padded, dimension, row_factors, codable, high_code, signs);
+    }
 }
+
+#ifndef CODE_SIGNS
+#define CODE_SIGNS signs4
+typedef int8_t v16c __attribute__((ext_vector_type(16), aligned(1)));
+typedef int16_t v16s __attribute__((ext_vector_type(16), aligned(2)));
+
+// Sixteen bytes of a block and one bit of each at a time: lanes of ones let weights through.
+CODE_INLINE int32_t signs1(const int8_t *weights, const uint8_t *bits, size_t byte_count) {
+    v16i sums = {0};
+    while (byte_count > 0) {
+        const size_t block = byte_count < 64 ? byte_count : 64;
+        v16s lanes = {0};
+        for (int j = 0; j < 8; j += 1) {
+            const v16c bit = (v16c)(int8_t)(uint8_t)(1 << j);
+            v16s found = {0};
+            for (size_t i = 0; i < block; i += 16) {
+                const v16c bytes = *(const v16c *)(const void *)(bits + i);
+                const v16c taken = (v16c)((bytes & bit) == bit) & *(const v16c *)(const void *)(weights + i);
+                found += __builtin_convertvector(taken, v16s);
+            }
+            lanes += found * (int16_t)(1 << j % 4);
+            weights += block;
+        }
+        sums += __builtin_convertvector(lanes, v16i);
+        bits += block;
+        byte_count -= block;
+    }
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i += 1) sum += sums[i];
+    return sum / 8;
+}
+
+CODE_TARGET static void signs4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
+    for (int r = 0; r < 4; r += 1) sums[r] = signs1(query->signs, rows[r], byte_count);
+}
+#endif
 
 #ifndef CODE_REFINED
 #define CODE_REFINED refined
@@ -336,8 +414,9 @@ const struct nephrite_code_set CODE_SET = {
     .name = CODE_NAME,
     .rotate = rotate,
     .encode = encode,
-    .fine4 = fine4,
+    .coarse4 = coarse4,
     .coarse4x4 = coarse4x4,
+    .signs4 = CODE_SIGNS,
     .refined = CODE_REFINED,
     .bounds16 = bounds16,
 };

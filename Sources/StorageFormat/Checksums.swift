@@ -81,11 +81,13 @@ extension ChecksumSalt {
     ///   - high: the row of the high plane.
     ///   - low: the row of the low plane.
     package func codeRowChecksum(
-        slot: UInt64, tag: UInt32, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer
+        slot: UInt64, tag: UInt32, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer,
+        signs: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     ) -> UInt32 {
         let seed = unsafe withUnsafeBytes(of: tag.littleEndian) {
             unsafe CRC32C.checksum($0, continuing: self.seed(.codeRow, position: slot))
         }
-        return unsafe CRC32C.checksum(low, continuing: CRC32C.checksum(high, continuing: seed))
+        let planes = unsafe CRC32C.checksum(low, continuing: CRC32C.checksum(high, continuing: seed))
+        return unsafe signs.isEmpty ? planes : CRC32C.checksum(signs, continuing: planes)
     }
 }

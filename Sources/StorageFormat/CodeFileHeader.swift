@@ -28,6 +28,8 @@ package struct CodeFileHeader: Sendable, Hashable {
     package var highStride: Int
     /// Bytes per row of the low plane.
     package var lowStride: Int
+    /// Bytes per row of the plane of signs; 0 if there is none.
+    package var signStride: Int
     /// Slots in a chunk: a power of two, 128 … 65,536.
     package var chunkSlotCount: Int
     /// Components of the centre: 0 (the origin) or the dimension.
@@ -38,7 +40,7 @@ package struct CodeFileHeader: Sendable, Hashable {
     package init(
         uuid: StorageUUID, incarnation: UInt64, generation: UInt64, seed: UInt64, codedThroughLSN: UInt64 = 0,
         codedSlotCount: UInt64 = 0, dimension: Int, codecVersion: UInt32, highStride: Int, lowStride: Int,
-        chunkSlotCount: Int, centreCount: Int, centreChecksum: UInt32
+        signStride: Int, chunkSlotCount: Int, centreCount: Int, centreChecksum: UInt32
     ) {
         self.uuid = uuid
         self.incarnation = incarnation
@@ -50,6 +52,7 @@ package struct CodeFileHeader: Sendable, Hashable {
         self.codecVersion = codecVersion
         self.highStride = highStride
         self.lowStride = lowStride
+        self.signStride = signStride
         self.chunkSlotCount = chunkSlotCount
         self.centreCount = centreCount
         self.centreChecksum = centreChecksum
@@ -60,8 +63,8 @@ package struct CodeFileHeader: Sendable, Hashable {
         roundedUp(Self.centreOffset + centreCount * 4, toMultipleOf: FormatLimits.extentUnitByteCount)
     }
 
-    /// The length of a chunk: rows of the high plane, rows of the low plane, their checksums, zeros up to a unit of 65,536
-    /// bytes.
+    /// The length of a chunk: rows of the high plane, of the low plane and of the plane of signs, their checksums, zeros up
+    /// to a unit of 65,536 bytes.
     package var chunkByteCount: Int {
         roundedUp(
             checksumsOffset + chunkSlotCount * Self.checksumByteCount, toMultipleOf: FormatLimits.extentUnitByteCount)
@@ -73,8 +76,11 @@ package struct CodeFileHeader: Sendable, Hashable {
     /// Where the rows of the low plane begin in a chunk.
     package var lowRowsOffset: Int { chunkSlotCount * highStride }
 
+    /// Where the rows of the plane of signs begin in a chunk.
+    package var signRowsOffset: Int { chunkSlotCount * (highStride + lowStride) }
+
     /// Where the checksums begin in a chunk: those of its slots, one behind the other.
-    package var checksumsOffset: Int { chunkSlotCount * (highStride + lowStride) }
+    package var checksumsOffset: Int { chunkSlotCount * (highStride + lowStride + signStride) }
 
     /// Where something of a slot stands in the file.
     ///
@@ -113,6 +119,7 @@ package struct CodeFileHeader: Sendable, Hashable {
         writer.append(UInt32(chunkSlotCount))
         writer.append(UInt32(centreCount))
         writer.append(centreChecksum)
+        writer.append(UInt32(signStride))
         writer.pad(to: Self.byteCount - 4)
         writer.appendChecksum(seed: Self.checksumSeed(copy: copy))
         return writer.bytes
@@ -124,7 +131,8 @@ package struct CodeFileHeader: Sendable, Hashable {
         let strides = 16...Self.strideLimit
         return generation > 0 && (1...FormatLimits.dimension).contains(dimension)
             && strides.contains(highStride) && highStride % 16 == 0 && strides.contains(lowStride)
-            && lowStride % 16 == 0 && (128...65_536).contains(chunkSlotCount)
+            && lowStride % 16 == 0 && (0...Self.strideLimit).contains(signStride) && signStride % 16 == 0
+            && (128...65_536).contains(chunkSlotCount)
             && chunkSlotCount & (chunkSlotCount - 1) == 0 && (centreCount == 0 || centreCount == dimension)
             && codedSlotCount <= FormatLimits.slotCount
     }
@@ -135,12 +143,13 @@ package struct CodeFileHeader: Sendable, Hashable {
         var reader = unsafe ByteReader(bytes, part: part)
         let version = try checkEnvelope(
             &reader, magic: magic, byteCount: byteCount, seed: checksumSeed(copy: copy))
-        let header = CodeFileHeader(
+        var header = CodeFileHeader(
             uuid: try reader.uuid(), incarnation: try reader.u64(), generation: try reader.u64(),
             seed: try reader.u64(), codedThroughLSN: try reader.u64(), codedSlotCount: try reader.u64(),
             dimension: Int(try reader.u32()), codecVersion: try reader.u32(), highStride: Int(try reader.u32()),
-            lowStride: Int(try reader.u32()), chunkSlotCount: Int(try reader.u32()),
+            lowStride: Int(try reader.u32()), signStride: 0, chunkSlotCount: Int(try reader.u32()),
             centreCount: Int(try reader.u32()), centreChecksum: try reader.u32())
+        header.signStride = Int(try reader.u32())
         try reader.reserved(until: byteCount - 4, version: version)
         guard header.hasValidFields, header.copy == copy else { throw reader.error(.invalidValue, at: 32) }
         return header

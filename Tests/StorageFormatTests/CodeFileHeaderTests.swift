@@ -35,8 +35,9 @@ import Testing
                 checksum(low: low, incarnation: 10),
             ]).count == 5)
         let header = Fixtures.codes
-        #expect(header.lowRowsOffset == 256 * 32 && header.checksumsOffset == 256 * 48)
-        #expect(header.place(ofSlot: 257, stride: 4, table: header.checksumsOffset) == 65_536 * 2 + 256 * 48 + 4)
+        #expect(header.lowRowsOffset == 256 * 32 && header.signRowsOffset == 256 * 48)
+        #expect(header.checksumsOffset == 256 * 96)
+        #expect(header.place(ofSlot: 257, stride: 4, table: header.checksumsOffset) == 65_536 * 2 + 256 * 96 + 4)
     }
 
     @Test("Every single-bit flip of a code file header is noticed, and every truncation")
@@ -56,7 +57,7 @@ import Testing
         "Values that no writer writes are refused, right checksum or not",
         arguments: [
             (32, 0), (56, (1 << 31) + 1), (64, 0), (64, 65_537), (72, 0), (72, 24), (72, 1 << 19), (76, 0), (76, 8),
-            (80, 64), (80, 384), (80, 1 << 17), (84, 2), (84, 4), (92, 1),
+            (80, 64), (80, 384), (80, 1 << 17), (84, 2), (84, 4), (92, 1), (92, 1 << 19), (96, 1),
         ])
     func values(_ offset: Int, _ value: Int) {
         var page = Fixtures.codes.encode()

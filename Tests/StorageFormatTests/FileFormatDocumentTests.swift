@@ -122,15 +122,15 @@ import Testing
     func codeFileHeader() throws {
         let header = CodeFileHeader(
             uuid: StorageUUID(high: 1, low: 2), incarnation: 3, generation: 4, seed: 5, codedThroughLSN: 6,
-            codedSlotCount: 7, dimension: 8, codecVersion: 9, highStride: 160, lowStride: 176, chunkSlotCount: 1_024,
-            centreCount: 8, centreChecksum: 12)
+            codedSlotCount: 7, dimension: 8, codecVersion: 9, highStride: 160, lowStride: 176, signStride: 192,
+            chunkSlotCount: 1_024, centreCount: 8, centreChecksum: 12)
         let bytes = header.encode()
         let table = try Self.table("code file header")
         let expected: [(String, UInt64)] = [
             ("magic", 0x444f_434e), ("version", 1), ("minimum reader version", 1), ("incarnation", 3),
             ("generation", 4), ("seed", 5), ("coded through", 6), ("coded slots", 7), ("dimension", 8),
             ("codec version", 9), ("high stride", 160), ("low stride", 176), ("slots in a chunk", 1_024),
-            ("centre components", 8), ("centre checksum", 12),
+            ("centre components", 8), ("centre checksum", 12), ("sign stride", 192),
         ]
         for (field, value) in expected { #expect(try table.value(field, in: bytes) == value, "\(field)") }
         #expect(bytes[8..<24].elementsEqual([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]))

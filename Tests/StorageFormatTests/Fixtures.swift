@@ -45,7 +45,7 @@ enum Fixtures {
     static let codes = CodeFileHeader(
         uuid: uuid, incarnation: 9, generation: 7, seed: 0x3132_3334_3536_3738,
         codedThroughLSN: 0x1122_3344_5566_7788, codedSlotCount: 300, dimension: 3, codecVersion: 5, highStride: 32,
-        lowStride: 16, chunkSlotCount: 256, centreCount: 3, centreChecksum: 0x4142_4344)
+        lowStride: 16, signStride: 48, chunkSlotCount: 256, centreCount: 3, centreChecksum: 0x4142_4344)
 
     static let reference = StoreReference(
         slot: 77, payloadUnit: 1234, idLength: 3, metadataLength: 0, contentChecksum: 0x0102_0304,

@@ -10,6 +10,8 @@ struct ProbeRequest: Codable {
         case open
         /// Fill a dictionary with the ids; memory.
         case dictionary
+        /// Search by codes; memory.
+        case search
         /// Fill a store and wait to be killed.
         case fillLog
     }
@@ -19,6 +21,8 @@ struct ProbeRequest: Codable {
     var database = PreparedStore.databaseName
     var rows: Int
     var dimension = 0
+    /// What searches are asked to find; 1 for exact ones.
+    var recall = 1.0
 
     init(kind: Kind, path: String = "", rows: Int, dimension: Int = 0) {
         self.kind = kind
@@ -46,6 +50,7 @@ struct ProbeReport: Codable {
     var firstReadSeconds = 0.0
     var recordCount = 0
     var anonymousKilobytes = 0
+    var fileKilobytes = 0
     var logByteCount = 0
 }
 
@@ -53,6 +58,7 @@ struct ProbeReport: Codable {
 func runProbe(_ request: ProbeRequest) async throws {
     switch request.kind {
     case .open: try write(await probeOpening(request))
+    case .search: try write(await probeSearching(request))
     case .dictionary: try write(probeDictionary(request))
     case .fillLog: try await fillLogUntilKilled(request)
     }

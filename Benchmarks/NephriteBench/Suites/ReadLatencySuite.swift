@@ -124,7 +124,7 @@ private struct WriteLoad: Sendable {
 }
 
 /// Told by the reader, heard by the load.
-private final class StopFlag: Sendable {
+final class StopFlag: Sendable {
     private let flag = Atomic(false)
 
     var isSet: Bool { flag.load(ordering: .relaxed) }

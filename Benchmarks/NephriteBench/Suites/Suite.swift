@@ -35,11 +35,20 @@ struct Suite: Sendable {
             name: "read-latency", summary: "point reads beside 4 writers and checkpoints / idle",
             measure: measureReadLatency),
         Suite(
-            name: "scan", summary: "exact search bytes a second / a plain load loop over the same bytes",
+            name: "scan", summary: "float32 search bytes a second / a plain load loop over the same bytes",
             measure: measureScan),
         Suite(
             name: "certified", summary: "exact search as it is made by default / comparing every record in float32",
             measure: measureCertified),
+        Suite(
+            name: "kernels", summary: "kernels in the cache / plain C, and over mapped rows / rows on the heap",
+            measure: measureKernels),
+        Suite(
+            name: "search-latency", summary: "searches beside two durable writers / alone",
+            measure: measureSearchLatency),
+        Suite(
+            name: "search-memory", summary: "memory of a process that searches the synthetic 768-d set",
+            measure: measureSearchMemory),
     ]
 }
 

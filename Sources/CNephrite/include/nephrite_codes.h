@@ -1,9 +1,11 @@
 // Codes of vectors: rotation, encoding, and scans that bound scores from codes. VectorCodec and the certified search of
 // Nephrite hand it rows and queries; the proof of the bounds is in the article HowSearchWorks.
 //
-// The code of a row is two planes. A plane has 16 * ceil(dimension / 32) bytes of nibbles and 16 bytes of factors.
-// Blocks of 64 bytes, then one block of what is left: byte j of a block of n bytes holds component j in its low nibble
-// and component n + j in its high nibble, counted from the block's first component.
+// The code of a row is two planes of nibbles, and from nephrite_code_sign_dimension components on a plane of signs.
+// A plane of nibbles has 16 * ceil(dimension / 32) bytes of nibbles and 16 bytes of factors. Blocks of 64 bytes, then one
+// block of what is left: byte j of a block of n bytes holds component j in its low nibble and component n + j in its high
+// nibble, counted from the block's first component. The plane of signs has 16 * ceil(dimension / 128) bytes of bits and 16 bytes
+// of factors: in blocks alike, bit j of byte i is that of component j * n + i, and 1 for what is not negative.
 #ifndef NEPHRITE_CODES_H
 #define NEPHRITE_CODES_H
 #include <stddef.h>
@@ -15,10 +17,20 @@ static inline size_t nephrite_code_nibble_bytes(size_t dimension) { return (dime
 enum { nephrite_code_factor_bytes = 16 };
 /// Components in a plane, with padding: the length of every array of a query and of a rotated vector.
 static inline size_t nephrite_code_padded(size_t dimension) { return (dimension + 31) / 32 * 32; }
+/// Vectors of fewer components have no plane of signs: it would hardly be smaller than the high plane, and say little.
+enum { nephrite_code_sign_dimension = 256 };
+/// Bytes of bits in the plane of signs of a row; 0 without one.
+static inline size_t nephrite_code_sign_bytes(size_t dimension) {
+    return dimension < nephrite_code_sign_dimension ? 0 : (dimension + 127) / 128 * 16;
+}
+/// Bytes of a row of the plane of signs; 0 without one.
+static inline size_t nephrite_code_sign_stride(size_t dimension) {
+    return dimension < nephrite_code_sign_dimension ? 0 : nephrite_code_sign_bytes(dimension) + nephrite_code_factor_bytes;
+}
 /// Rows that a scan looks at in one call.
 enum { nephrite_code_block_rows = 64 };
 /// The largest sum of |weights| of a query, so that no sum overflows 32 bits.
-enum { nephrite_code_weight_sum_max = 6000000, nephrite_code_weight_max = 32512 };
+enum { nephrite_code_weight_sum_max = 6000000, nephrite_code_weight_max = 32512, nephrite_code_sign_weight_max = 15 };
 /// Rows and differences whose Euclidean norm lies outside have no code: their bound is infinite.
 #define NEPHRITE_CODE_NORM_MIN 0x1p-50f
 #define NEPHRITE_CODE_NORM_MAX 0x1p50f
@@ -59,16 +71,20 @@ typedef struct {
     float squared;
 } nephrite_code_bound;
 
-/// A rotated query as integers. Every array has nephrite_code_padded(dimension) elements, zero beyond the dimension.
+/// A rotated query as integers. Every array has nephrite_code_padded(dimension) elements, `signs`
+/// 8 * nephrite_code_sign_bytes(dimension), zero beyond the dimension.
 typedef struct {
     size_t dimension;
     /// fine = 256 * fine_high + fine_low.
     const int16_t *fine;
     const int8_t *fine_high, *fine_low;
     const int8_t *coarse;
-    int32_t fine_sum, coarse_sum;
-    /// For fine and coarse sums over the high plane, and for fine sums over both planes.
-    nephrite_code_bound fine_bound, coarse_bound, refined_bound;
+    /// Weights of -15 … 15 for signs; that of a sign in bit j of a byte is multiplied by 8, 4, 2, 1 for j mod 4 = 0, 1, 2, 3.
+    const int8_t *signs;
+    /// Sums of weights, for signs before they were multiplied.
+    int32_t fine_sum, coarse_sum, sign_sum;
+    /// For coarse sums over the high plane, for fine sums over both planes, for sums over signs.
+    nephrite_code_bound coarse_bound, refined_bound, sign_bound;
 } nephrite_code_query;
 
 /// One implementation; all give the same bytes and the same sums.
@@ -93,10 +109,10 @@ void nephrite_rotate(
 /// Bytes of scratch memory that encoding needs, aligned to 64.
 size_t nephrite_encode_scratch(size_t dimension);
 /// Encodes `count` rows that start `stride` bytes apart into both planes; a plane's row has
-/// nephrite_code_nibble_bytes + nephrite_code_factor_bytes bytes.
+/// nephrite_code_nibble_bytes + nephrite_code_factor_bytes bytes. `signs` has nephrite_code_sign_stride bytes a row.
 void nephrite_encode_rows(
     const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
-    void *high, void *low, void *scratch);
+    void *high, void *low, void *signs, void *scratch);
 
 /// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
 /// Stores lower and upper bounds of ranks (higher is nearer) at the masked rows' places and returns the mask of rows
@@ -104,11 +120,26 @@ void nephrite_encode_rows(
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper);
-/// The same for several queries with their coarse weights; `lower` and `upper` have 64 floats for each query.
+/// The same for several queries; `lower` and `upper` have 64 floats for each query.
 void nephrite_code_scan_many(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
     uint64_t mask, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
-/// As both of these, of up to 64 rows of the high plane that lie anywhere; the i-th has the place i.
+/// As nephrite_code_scan, of 64 rows of the plane of signs, with the bound for signs.
+uint64_t nephrite_code_scan_signs(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
+    float *lower, float *upper);
+/// A row that a scan of several blocks leaves: its place, counted from the first block's first row, and its bounds.
+typedef struct {
+    uint32_t place;
+    float lower, upper;
+} nephrite_code_survivor;
+/// Scans blocks of 64 rows that follow one another, of the plane of signs if `by_signs`, else of the high plane;
+/// `masks` has the rows of each block that take part. Stores the rows whose upper bound is not below the threshold, up to
+/// 64 of a block, and returns how many.
+size_t nephrite_code_scan_blocks(
+    const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
+    const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors);
+/// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th has the place i.
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper);
@@ -121,8 +152,12 @@ void nephrite_code_refine(
     float *upper);
 
 /// The integer sums behind the bounds, for tests: sum of weight * (2 * nibble - 15) over the high plane.
-int32_t nephrite_code_sum_fine(const nephrite_code_set *set, const nephrite_code_query *query, const void *high);
+/// By the kernel for one query, and by that for several.
 int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high);
+int32_t nephrite_code_sum_coarse_many(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *high);
+/// Sum of weight * sign over the plane of signs.
+int32_t nephrite_code_sum_signs(const nephrite_code_set *set, const nephrite_code_query *query, const void *signs);
 /// Sum of weight * value over both planes.
 int32_t nephrite_code_sum_refined(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low);

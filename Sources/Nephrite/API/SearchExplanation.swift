@@ -1,4 +1,5 @@
 /// What a search did, in numbers: ``DatabaseSnapshot/explain(_:k:options:)`` makes it for people and tests to look at.
+import CNephrite
 
 /// How a search came to its answer.
 public struct SearchExplanation: Sendable, CustomStringConvertible {
@@ -50,13 +51,23 @@ public struct SearchExplanation: Sendable, CustomStringConvertible {
         hits = answer.rows[0].map(snapshot.hit)
         var stages: [Stage] = []
         if answer.usedCodes {
+            if counts.estimated > 0 {
+                stages.append(
+                    Stage(
+                        name: "estimated by signs", records: counts.estimated,
+                        bytes: counts.estimated * nephrite_code_sign_stride(snapshot.options.dimension),
+                        nanoseconds: counts.bounded == 0 ? counts.scanTime : 0))
+            }
+            if counts.bounded > 0 || counts.estimated == 0 {
+                stages.append(
+                    Stage(
+                        name: "bounded by 4 bits", records: counts.bounded, bytes: counts.bounded * codeByteCount,
+                        nanoseconds: counts.scanTime))
+            }
             stages.append(
                 Stage(
-                    name: "bounded by 4 bits", records: counts.bounded, bytes: counts.bounded * codeByteCount,
-                    nanoseconds: counts.scanTime))
-            stages.append(
-                Stage(
-                    name: "bounded by 8 bits", records: counts.refined, bytes: counts.refined * codeByteCount,
+                    name: "bounded by 8 bits", records: counts.refined,
+                    bytes: counts.refined * codeByteCount * (counts.estimated > 0 ? 2 : 1),
                     nanoseconds: counts.refineTime))
             stages.append(
                 Stage(

@@ -25,12 +25,14 @@ struct CodeCheck {
         let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: view.chunkSlotCount)
         return unsafe encoder.withCodes(
             of: snapshot.vectorAddress(slot), stride: snapshot.identity.stride, count: 1
-        ) { high, low in
-            let storedHigh = unsafe UnsafeRawBufferPointer(
-                start: view.highRows(chunk: chunk) + row * view.codec.highStride, count: high.count)
-            let storedLow = unsafe UnsafeRawBufferPointer(
-                start: view.lowRows(chunk: chunk) + row * view.codec.lowStride, count: low.count)
-            return unsafe storedHigh.elementsEqual(high) && storedLow.elementsEqual(low)
+        ) { codes in
+            func isStored(_ code: UnsafeRawBufferPointer, at rows: UnsafeRawPointer) -> Bool {
+                let stored = unsafe UnsafeRawBufferPointer(start: rows + row * code.count, count: code.count)
+                return unsafe stored.elementsEqual(code)
+            }
+            return unsafe isStored(codes.high, at: view.highRows(chunk: chunk))
+                && isStored(codes.low, at: view.lowRows(chunk: chunk))
+                && isStored(codes.signs, at: view.signRows(chunk: chunk))
         }
     }
 

@@ -73,7 +73,9 @@ struct CodeFile {
         guard isBelievable(header, identity, checkpointLSN) else { return .useless }
         guard let centre = try centre(header, in: file) else { return .useless }
         var codes = CodeFile(file: file, header: header, centre: centre)
-        guard codes.codec.highStride == header.highStride, codes.codec.lowStride == header.lowStride else {
+        guard codes.codec.highStride == header.highStride, codes.codec.lowStride == header.lowStride,
+            codes.codec.signStride == header.signStride
+        else {
             return .useless
         }
         let room = (Int(clamping: size) - header.chunksOffset) / header.chunkByteCount
@@ -153,10 +155,10 @@ struct CodeFile {
         let header = CodeFileHeader(
             uuid: identity.uuid, incarnation: identity.incarnation, generation: 1, seed: seed,
             dimension: identity.options.dimension, codecVersion: VectorCodec.version, highStride: codec.highStride,
-            lowStride: codec.lowStride,
+            lowStride: codec.lowStride, signStride: codec.signStride,
             chunkSlotCount: slotCount(
                 ofChunk: chunkByteCount,
-                rowByteCount: codec.highStride + codec.lowStride + CodeFileHeader.checksumByteCount),
+                rowByteCount: codec.highStride + codec.lowStride + codec.signStride + CodeFileHeader.checksumByteCount),
             centreCount: centre.count,
             centreChecksum: unsafe centreBytes.withUnsafeBytes { unsafe CRC32C.checksum($0) })
         var front = [UInt8](repeating: 0, count: CodeFileHeader.centreOffset)
@@ -222,12 +224,14 @@ struct CodeFile {
     // MARK: Writing
 
     /// Writes the codes of slots that follow one another in one record page, and their checksums.
-    func write(
-        slot: Int, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer, checksums: [UInt32]
-    ) throws(FileSystemError) {
-        try unsafe file.writeFully([high], at: header.place(ofSlot: slot, stride: header.highStride, table: 0))
+    func write(slot: Int, _ codes: EncodedRows, checksums: [UInt32]) throws(FileSystemError) {
+        try unsafe file.writeFully([codes.high], at: header.place(ofSlot: slot, stride: header.highStride, table: 0))
         try unsafe file.writeFully(
-            [low], at: header.place(ofSlot: slot, stride: header.lowStride, table: header.lowRowsOffset))
+            [codes.low], at: header.place(ofSlot: slot, stride: header.lowStride, table: header.lowRowsOffset))
+        if header.signStride > 0 {
+            try unsafe file.writeFully(
+                [codes.signs], at: header.place(ofSlot: slot, stride: header.signStride, table: header.signRowsOffset))
+        }
         let start = header.place(ofSlot: slot, stride: CodeFileHeader.checksumByteCount, table: header.checksumsOffset)
         try file.writeBytes(
             checksums.flatMap { unsafe withUnsafeBytes(of: $0.littleEndian) { unsafe Array($0) } }, at: start)

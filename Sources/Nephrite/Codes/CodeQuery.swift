@@ -60,13 +60,25 @@ import CNephrite
         func bound(_ weights: Weights, _ width: Double?) -> nephrite_code_bound {
             var bound = base
             bound.step = weights.step
-            let weightNorm = norm(weights.values)
+            let weightNorm = weights.norm
             bound.angle = Float(1 / weightNorm) * (1 - 0x1p-22)
             let spread = weightNorm * Double(weights.step) * (width ?? 1)
             if let width, width < 1 { bound.correction = Float(1 / (weightNorm * Double(weights.step))) }
             bound.spread = terms.contains(.residual) ? roundedUp(spread) : 0
-            let rounding = terms.contains(.queryRounding) ? weights.error : 0
+            // As an error of random direction where the residual is one.
+            let rounding = terms.contains(.queryRounding) ? weights.error * (width ?? 1) : 0
             bound.per_centred = roundedUp(rounding + arithmetic * rotatedNorm)
+            return bound
+        }
+        /// What signs say, which is never certain: rounding of the query is one more random error.
+        func signBound(_ weights: Weights) -> nephrite_code_bound {
+            let weightNorm = weights.norm
+            let width = (deviations ?? 0) / max(1, dimension - 1).squareRoot()
+            var bound = base
+            bound.step = weights.step
+            bound.angle = Float(1 / weightNorm)
+            bound.spread = Float((rotatedNorm * rotatedNorm + weights.error * weights.error).squareRoot() * width)
+            bound.per_centred = roundedUp(arithmetic * rotatedNorm)
             return bound
         }
 
@@ -74,10 +86,16 @@ import CNephrite
             rotated, maximum: Double(nephrite_code_weight_max),
             sum: Double(nephrite_code_weight_sum_max))
         let coarse = Weights(rotated, maximum: 127, sum: .infinity)
+        // Only approximate searches look at signs.
+        let looksAtSigns = codec.signStride > 0 && deviations != nil
+        let signs =
+            looksAtSigns ? Weights(rotated, maximum: Double(nephrite_code_sign_weight_max), sum: .infinity) : nil
         let count = rotated.count
-        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 5, alignment: 64)
+        let signCount = looksAtSigns ? 8 * nephrite_code_sign_bytes(codec.dimension) : 0
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 5 + signCount, alignment: 64)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: count * 5 + signCount)
         let wide = unsafe memory.bindMemory(to: Int16.self, capacity: count)
-        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 3 * count)
+        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 3 * count + signCount)
         for index in 0..<count {
             let value: Int = Int(fine.values[index])
             let low: Int = Int(Int8(truncatingIfNeeded: value))
@@ -86,13 +104,20 @@ import CNephrite
             unsafe bytes[count + index] = Int8(low)
             unsafe bytes[2 * count + index] = Int8(coarse.values[index])
         }
+        if let signs {
+            for index in 0..<codec.dimension {
+                unsafe bytes[3 * count + index] =
+                    Int8(signs.values[index]) << (3 - Self.bit(of: index, signCount / 8) % 4)
+            }
+        }
         unsafe pointer = UnsafeMutablePointer<nephrite_code_query>.allocate(capacity: 1)
         unsafe pointer.initialize(
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
-                coarse: bytes + 2 * count, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                fine_bound: bound(fine, statistical), coarse_bound: bound(coarse, statistical),
-                refined_bound: bound(fine, nil)))
+                coarse: bytes + 2 * count, signs: bytes + 3 * count, fine_sum: Int32(fine.sum),
+                coarse_sum: Int32(coarse.sum), sign_sum: Int32(signs?.sum ?? 0),
+                coarse_bound: bound(coarse, statistical), refined_bound: bound(fine, nil),
+                sign_bound: signs.map(signBound) ?? nephrite_code_bound()))
     }
 
     deinit {
@@ -100,11 +125,18 @@ import CNephrite
         unsafe memory.deallocate()
     }
 
+    /// The bit of a byte that holds a component's sign: blocks of 64 bytes, then one block of what is left.
+    private static func bit(of component: Int, _ byteCount: Int) -> Int {
+        let start = component / 512 * 64
+        return (component - 8 * start) / min(64, byteCount - start)
+    }
+
     /// A vector as integers times a step.
     private struct Weights {
         let step: Float
-        var values: [Double] = []
+        let values: [Double]
         var sum = 0.0
+        let norm: Double
         /// The norm of what is lost.
         let error: Double
 
@@ -121,30 +153,54 @@ import CNephrite
             // Rounded up, so that no weight exceeds its limit; rounding adds a half to each at most.
             let wanted = max(largest / maximum, total / (largestSum - Double(vector.count)))
             step = Double(Float(wanted)) < wanted ? Float(wanted).nextUp : Float(wanted)
-            values.reserveCapacity(vector.count)
+            // Adding and taking away this much rounds to the nearest integer, to even ones in between.
+            let rounder = 0x1.8p52
+            let wide = Double(step)
             var lost = 0.0
-            for component in vector {
-                let value = (Double(component) / Double(step)).rounded(.toNearestOrEven)
-                let rest = Double(component) - value * Double(step)
-                lost += rest * rest
-                sum += value
-                values.append(value)
+            var total8 = SIMD8<Double>.zero
+            var lost8 = SIMD8<Double>.zero
+            values = unsafe [Double](unsafeUninitializedCapacity: vector.count) { values, count in
+                // Rotated vectors have a multiple of 32 components.
+                for start in stride(from: 0, to: vector.count, by: 8) {
+                    var components = SIMD8<Double>.zero
+                    for lane in 0..<8 { components[lane] = Double(vector[start + lane]) }
+                    let rounded = (components / wide + rounder) - rounder
+                    let rest = components - rounded * wide
+                    lost8 += rest * rest
+                    total8 += rounded
+                    for lane in 0..<8 { unsafe (values.baseAddress! + start + lane).initialize(to: rounded[lane]) }
+                }
+                count = vector.count
+            }
+            for lane in 0..<8 {
+                lost += lost8[lane]
+                sum += total8[lane]
             }
             error = lost.squareRoot()
+            norm = rootOfSquares(values)
         }
     }
 }
 
-private func norm(_ values: [Float]) -> Double {
-    var squares = 0.0
-    for value in values { squares += Double(value) * Double(value) }
-    return squares.squareRoot()
-}
+private func norm(_ values: [Float]) -> Double { norm(count: values.count) { Double(values[$0]) } }
 
-private func norm(_ values: [Double]) -> Double {
-    var squares = 0.0
-    for value in values { squares += value * value }
-    return squares.squareRoot()
+private func rootOfSquares(_ values: [Double]) -> Double { norm(count: values.count) { values[$0] } }
+
+/// Four sums at a time: one alone would wait for itself.
+@inline(__always)
+private func norm(count: Int, _ value: (Int) -> Double) -> Double {
+    var sums = SIMD4<Double>.zero
+    var index = 0
+    while index + 4 <= count {
+        let four = SIMD4(value(index), value(index + 1), value(index + 2), value(index + 3))
+        sums += four * four
+        index += 4
+    }
+    while index < count {
+        sums[0] += value(index) * value(index)
+        index += 1
+    }
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])).squareRoot()
 }
 
 /// A float that is not less, whatever a few roundings before it did.

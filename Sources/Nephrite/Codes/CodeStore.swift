@@ -259,6 +259,7 @@ final class CodeStore: Sendable {
                 memory: MappedCodes(
                     space: space, chunkByteCount: file.header.chunkByteCount,
                     highByteCount: file.header.chunkSlotCount * file.codec.highStride,
+                    lowByteCount: file.header.chunkSlotCount * file.codec.lowStride,
                     slotCapacity: file.slotCapacity, coded: shared.coded))
             return old
         }

@@ -8,6 +8,7 @@ final class CodeVerifier {
     private let header: CodeFileHeader
     private let high: AlignedBuffer
     private let low: AlignedBuffer
+    private let signs: AlignedBuffer
     private let checksums: AlignedBuffer
 
     init(_ file: any StorageFile, _ header: CodeFileHeader) {
@@ -15,6 +16,7 @@ final class CodeVerifier {
         self.header = header
         high = AlignedBuffer(byteCount: RecordTable.entriesPerPage * header.highStride)
         low = AlignedBuffer(byteCount: RecordTable.entriesPerPage * header.lowStride)
+        signs = AlignedBuffer(byteCount: max(16, RecordTable.entriesPerPage * header.signStride))
         checksums = AlignedBuffer(byteCount: RecordTable.entriesPerPage * CodeFileHeader.checksumByteCount)
     }
 
@@ -30,6 +32,8 @@ final class CodeVerifier {
         let high = try unsafe read(high, slot: start, count: count, stride: header.highStride, table: 0)
         let low = try unsafe read(
             low, slot: start, count: count, stride: header.lowStride, table: header.lowRowsOffset)
+        let signs = try unsafe read(
+            signs, slot: start, count: count, stride: header.signStride, table: header.signRowsOffset)
         let stored = try unsafe read(
             checksums, slot: start, count: count, stride: CodeFileHeader.checksumByteCount,
             table: header.checksumsOffset)
@@ -42,7 +46,9 @@ final class CodeVerifier {
             let checksum = unsafe snapshot.identity.salt.codeRowChecksum(
                 slot: UInt64(slot), tag: snapshot.records[slot].tag,
                 high: UnsafeRawBufferPointer(rebasing: high[row * header.highStride..<(row + 1) * header.highStride]),
-                low: UnsafeRawBufferPointer(rebasing: low[row * header.lowStride..<(row + 1) * header.lowStride]))
+                low: UnsafeRawBufferPointer(rebasing: low[row * header.lowStride..<(row + 1) * header.lowStride]),
+                signs: UnsafeRawBufferPointer(
+                    rebasing: signs[row * header.signStride..<(row + 1) * header.signStride]))
             let expected = unsafe stored.loadUnaligned(
                 fromByteOffset: row * CodeFileHeader.checksumByteCount, as: UInt32.self)
             if checksum != UInt32(littleEndian: expected) { wrong.insert(index) }
@@ -54,6 +60,7 @@ final class CodeVerifier {
     private func read(
         _ buffer: borrowing AlignedBuffer, slot: Int, count: Int, stride: Int, table: Int
     ) throws(FileSystemError) -> UnsafeRawBufferPointer {
+        guard stride > 0 else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
         let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<(count * stride)])
         let done = try unsafe file.readFully(
             into: target, at: header.place(ofSlot: slot, stride: stride, table: table))

@@ -25,6 +25,9 @@ import Synchronization
     /// The rows of the low plane of those slots.
     func lowRows(chunk: Int) -> UnsafeRawPointer { unsafe memory.lowRows(chunk: chunk) }
 
+    /// The rows of the plane of signs of those slots; only where the codec makes one.
+    func signRows(chunk: Int) -> UnsafeRawPointer { unsafe memory.signRows(chunk: chunk) }
+
     /// An acquiring load: bit `i` says whether slot `64 * index + i` has a code.
     func codedWord(_ index: Int) -> UInt64 { memory.codedWord(index) }
 }
@@ -33,5 +36,6 @@ import Synchronization
 protocol CodeMemory: AnyObject, Sendable {
     func highRows(chunk: Int) -> UnsafeRawPointer
     func lowRows(chunk: Int) -> UnsafeRawPointer
+    func signRows(chunk: Int) -> UnsafeRawPointer
     func codedWord(_ index: Int) -> UInt64
 }

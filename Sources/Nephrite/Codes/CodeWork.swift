@@ -68,13 +68,13 @@ struct CodeWork {
             let slot = page * RecordTable.entriesPerPage + run.lowerBound
             try unsafe encoder.withCodes(
                 of: snapshot.vectorAddress(UInt32(slot)), stride: snapshot.identity.stride, count: run.count
-            ) { (high, low) throws(FileSystemError) in
-                let checksums = unsafe snapshot.codeChecksums(ofSlot: slot, count: run.count, high: high, low: low)
-                try unsafe file.write(slot: slot, high: high, low: low, checksums: checksums)
+            ) { (codes) throws(FileSystemError) in
+                let checksums = unsafe snapshot.codeChecksums(ofSlot: slot, count: run.count, codes)
+                try unsafe file.write(slot: slot, codes, checksums: checksums)
             }
         }
         coded.insert(missing, page: page)
-        let byteCount = missing.count * (file.codec.highStride + file.codec.lowStride)
+        let byteCount = missing.count * (file.codec.highStride + file.codec.lowStride + file.codec.signStride)
         unstampedByteCount += byteCount
         unsyncedByteCount += byteCount
         if unsyncedByteCount >= Self.syncByteCount {
@@ -126,15 +126,17 @@ struct CodeWork {
 extension DatabaseSnapshot {
     /// The checksums of the codes of records at slots that follow one another.
     func codeChecksums(
-        ofSlot slot: Int, count: Int, high: UnsafeRawBufferPointer, low: UnsafeRawBufferPointer
+        ofSlot slot: Int, count: Int, _ codes: EncodedRows
     ) -> [UInt32] {
-        let highStride = high.count / count
-        let lowStride = low.count / count
+        func rowBytes(_ row: Int, of plane: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+            let stride = plane.count / count
+            return unsafe UnsafeRawBufferPointer(rebasing: plane[row * stride..<(row + 1) * stride])
+        }
         return (0..<count).map { row in
             unsafe identity.salt.codeRowChecksum(
                 slot: UInt64(slot + row), tag: records[slot + row].tag,
-                high: UnsafeRawBufferPointer(rebasing: high[row * highStride..<(row + 1) * highStride]),
-                low: UnsafeRawBufferPointer(rebasing: low[row * lowStride..<(row + 1) * lowStride]))
+                high: rowBytes(row, of: codes.high), low: rowBytes(row, of: codes.low),
+                signs: rowBytes(row, of: codes.signs))
         }
     }
 

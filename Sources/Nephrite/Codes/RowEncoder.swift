@@ -8,29 +8,44 @@ final class RowEncoder {
     private var scratch: VectorCodec.Scratch
     private let highBuffer: AlignedBuffer
     private let lowBuffer: AlignedBuffer
+    private let signBuffer: AlignedBuffer
 
     init(_ codec: VectorCodec) {
         self.codec = codec
         scratch = VectorCodec.Scratch(dimension: codec.dimension)
         highBuffer = AlignedBuffer(byteCount: RecordTable.entriesPerPage * codec.highStride)
         lowBuffer = AlignedBuffer(byteCount: RecordTable.entriesPerPage * codec.lowStride)
+        signBuffer = AlignedBuffer(byteCount: max(16, RecordTable.entriesPerPage * codec.signStride))
     }
 
     /// Encodes `count` rows, 128 at most, and lends their codes to `body`.
     func withCodes<R, Failure: Error>(
         of rows: UnsafeRawPointer, stride: Int, count: Int,
-        _ body: (_ high: UnsafeRawBufferPointer, _ low: UnsafeRawBufferPointer) throws(Failure) -> R
+        _ body: (EncodedRows) throws(Failure) -> R
     ) throws(Failure) -> R {
         precondition(count <= RecordTable.entriesPerPage, "more rows than a page has")
         let high = unsafe UnsafeMutableRawBufferPointer(rebasing: highBuffer.bytes[..<(count * codec.highStride)])
         let low = unsafe UnsafeMutableRawBufferPointer(rebasing: lowBuffer.bytes[..<(count * codec.lowStride)])
+        let signs = unsafe UnsafeMutableRawBufferPointer(rebasing: signBuffer.bytes[..<(count * codec.signStride)])
         // What a codec leaves out is zero, so that codes can be compared byte by byte.
         unsafe high.initializeMemory(as: UInt8.self, repeating: 0)
         unsafe low.initializeMemory(as: UInt8.self, repeating: 0)
         unsafe codec.encode(
-            rows, stride: stride, count: count, high: high.baseAddress!, low: low.baseAddress!, scratch: &scratch)
-        return try unsafe body(UnsafeRawBufferPointer(high), UnsafeRawBufferPointer(low))
+            rows, stride: stride, count: count, high: high.baseAddress!, low: low.baseAddress!,
+            signs: signBuffer.bytes.baseAddress!, scratch: &scratch)
+        return try unsafe body(
+            EncodedRows(
+                high: UnsafeRawBufferPointer(high), low: UnsafeRawBufferPointer(low),
+                signs: UnsafeRawBufferPointer(signs)))
     }
+}
+
+/// Codes of rows that follow one another, in the buffers of an encoder.
+@unsafe struct EncodedRows {
+    let high: UnsafeRawBufferPointer
+    let low: UnsafeRawBufferPointer
+    /// Empty if vectors are too short for signs.
+    let signs: UnsafeRawBufferPointer
 }
 
 /// Which of the 128 entries of a record page a condition holds for.

@@ -1,4 +1,4 @@
-/// Turns vectors into codes: a seeded rotation, then 4 + 4 bits a component in two planes. The encoder hands it rows and
+/// Turns vectors into codes: a seeded rotation, then 4 + 4 bits a component in two planes, and signs in a third. The encoder hands it rows and
 /// stores what it makes; a search makes a ``CodeQuery`` with it.
 import CNephrite
 
@@ -7,7 +7,7 @@ import CNephrite
 /// A code is the same whatever kernels the machine has. See the article *How search works* for what is in it.
 struct VectorCodec: Sendable {
     /// Changes when the bytes of a code change, or their places in the file.
-    static let version: UInt32 = 2
+    static let version: UInt32 = 3
 
     /// Components of a vector.
     let dimension: Int
@@ -36,6 +36,9 @@ struct VectorCodec: Sendable {
     /// Bytes of a row of the low plane; a multiple of 16.
     var lowStride: Int { highStride }
 
+    /// Bytes of a row of the plane of signs; a multiple of 16, or 0 if vectors are too short for one.
+    var signStride: Int { nephrite_code_sign_stride(dimension) }
+
     /// Encodes rows; never fails: a row that cannot be bounded by a code gets one whose bound is infinite.
     ///
     /// - Parameters:
@@ -43,23 +46,24 @@ struct VectorCodec: Sendable {
     ///   - stride: bytes from one row to the next.
     ///   - high: room for `count` rows of the high plane, ``highStride`` bytes each.
     ///   - low: room for `count` rows of the low plane.
+    ///   - signs: room for `count` rows of the plane of signs.
     ///   - scratch: this thread's.
     func encode(
         _ rows: UnsafeRawPointer, stride: Int, count: Int, high: UnsafeMutableRawPointer,
-        low: UnsafeMutableRawPointer, scratch: inout Scratch
+        low: UnsafeMutableRawPointer, signs: UnsafeMutableRawPointer, scratch: inout Scratch
     ) {
         unsafe encode(
-            rows, stride: stride, count: count, high: high, low: low, scratch: &scratch,
+            rows, stride: stride, count: count, high: high, low: low, signs: signs, scratch: &scratch,
             kernels: nephrite_code_set_in_use())
     }
 
     /// The same with kernels of the caller's choice.
     func encode(
         _ rows: UnsafeRawPointer, stride: Int, count: Int, high: UnsafeMutableRawPointer,
-        low: UnsafeMutableRawPointer, scratch: inout Scratch, kernels: OpaquePointer
+        low: UnsafeMutableRawPointer, signs: UnsafeMutableRawPointer, scratch: inout Scratch, kernels: OpaquePointer
     ) {
         precondition(scratch.dimension == dimension, "the scratch memory of another codec")
-        unsafe nephrite_encode_rows(kernels, tables.codec, rows, stride, count, high, low, scratch.bytes)
+        unsafe nephrite_encode_rows(kernels, tables.codec, rows, stride, count, high, low, signs, scratch.bytes)
     }
 
     /// Rotates a vector, less the centre if asked.

@@ -7,6 +7,8 @@ struct CascadePlan: Sendable {
     let metric: ScanMetric
     /// Nil: rows are compared directly.
     let codes: CodeView?
+    /// Whether rows in a row are looked at by their signs before anything else: approximate searches do.
+    let usesSigns: Bool
     /// For each query; nil if it has no form as integers.
     let codeQueries: [CodeQuery?]
     let shared: [SharedThreshold]
@@ -33,6 +35,7 @@ struct CascadePlan: Sendable {
         // A few rows are compared sooner than the query is put into integers.
         if case .list(let slots) = request.rows, slots.count < Self.fewRows { usable = nil }
         self.codes = usable
+        usesSigns = if case .approximate = request.mode { (usable?.codec.signStride ?? 0) > 0 } else { false }
         codeQueries = request.queries.map { query in
             usable.flatMap { codes in
                 CodeQuery(

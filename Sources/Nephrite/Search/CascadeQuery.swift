@@ -23,15 +23,19 @@ final class CascadeQuery {
     private let after: SearchPosition?
     private let clock: SystemClock?
     /// Rows that were compared in float32.
-    private(set) var exact: ExactScanner
+    var exact: ExactScanner { unsafe scanner }
+    @exclusivity(unchecked) private var scanner: ExactScanner
     /// With a budget of candidates: the best estimates.
     private(set) var budget: TopK?
-    private var lowers: BoundHeap
-    private var candidates: [Candidate] = []
-    private var pending: [Candidate] = []
+    // This object is one thread's, and no closure of it runs while another does: checks of exclusive access find nothing.
+    @exclusivity(unchecked) private var lowers: BoundHeap
+    @exclusivity(unchecked) private var candidates: [Candidate] = []
+    @exclusivity(unchecked) private var pending: [Candidate] = []
     /// No row of a lower rank is wanted.
-    private(set) var threshold: Float
-    private(set) var counts = SearchCounts()
+    var threshold: Float { unsafe least }
+    @exclusivity(unchecked) private var least: Float
+    var counts: SearchCounts { unsafe tally }
+    @exclusivity(unchecked) private var tally = SearchCounts()
 
     init(_ plan: CascadePlan, query index: Int) {
         let request = plan.request
@@ -42,58 +46,91 @@ final class CascadeQuery {
         after = request.after
         clock = request.isTimed ? SystemClock() : nil
         accepts = plan.accepts
-        exact = ExactScanner(
+        unsafe scanner = ExactScanner(
             metric: plan.metric, query: request.queries[index], stride: snapshot.identity.stride, limit: request.limit,
             floor: request.floor)
-        exact.accepts = plan.test
-        lowers = BoundHeap(limit: request.limit)
-        threshold = request.floor
+        unsafe scanner.accepts = plan.test
+        unsafe lowers = BoundHeap(limit: request.limit)
+        unsafe least = request.floor
         if case .approximateCandidates(let count) = request.mode { budget = TopK(limit: max(count, request.limit)) }
     }
 
     /// Looks at what other threads have found.
     func refreshThreshold() {
-        if budget == nil { threshold = max(threshold, shared.value) }
+        if budget == nil { unsafe least = unsafe max(least, shared.value) }
     }
 
     /// Compares rows that have no code.
     func compare(_ mask: UInt64, firstSlot: Int) {
-        counts.direct += mask.nonzeroBitCount
+        unsafe tally.direct += mask.nonzeroBitCount
         compareRows(mask, firstSlot: firstSlot)
-        if exact.isFull { raise(to: exact.threshold) }
+        if unsafe scanner.isFull { unsafe raise(to: scanner.threshold) }
     }
 
     /// Takes a block's bounds: `survivors` are the rows whose upper bound was not below the threshold.
+    ///
+    /// - Parameter bySigns: the bounds are from the plane of signs, not from the high plane, which has not been read.
     func take(
-        survivors: UInt64, of mask: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
+        survivors: UInt64, of mask: UInt64, bySigns: Bool = false, lower: UnsafePointer<Float>,
+        upper: UnsafePointer<Float>, slots: BlockSlots
     ) {
-        counts.bounded += mask.nonzeroBitCount
-        guard let codes, survivors != 0 else {
-            settle()
-            return
+        if bySigns {
+            unsafe tally.estimated += mask.nonzeroBitCount
+        } else {
+            unsafe tally.bounded += mask.nonzeroBitCount
         }
+        if survivors == 0, unsafe pending.isEmpty { return }
+        guard let codes, survivors != 0 else { return settle() }
         if budget != nil {
             unsafe keepEstimates(survivors, lower: lower, upper: upper, slots: slots)
             return
         }
         let stride = codes.codec.lowStride
         // What the last block left is settled while the low planes of this one are on their way.
-        let settledCount = pending.count
+        let settledCount = unsafe pending.count
         var rest = survivors
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
             let slot = slots[index]
             let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
-            let code = unsafe codes.lowRows(chunk: chunk) + row * stride
-            var line = 0
-            while line < stride {
-                unsafe nephrite_prefetch(code + line)
-                line += 64
-            }
-            pending.append(unsafe Candidate(upper: upper[index], slot: slot))
+            unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride)
+            if bySigns { unsafe prefetch(codes.highRows(chunk: chunk) + row * stride, byteCount: stride) }
+            unsafe pending.append(unsafe Candidate(upper: upper[index], slot: slot))
         }
         settle(first: settledCount)
+    }
+
+    /// Takes what a scan of a run of rows left, in the order of the slots.
+    ///
+    /// - Parameter rowCount: how many rows the scan looked at.
+    func take(
+        _ survivors: UnsafeBufferPointer<nephrite_code_survivor>, of rowCount: Int, bySigns: Bool, firstSlot: Int
+    ) {
+        if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
+        guard let codes else { return }
+        let (chunk, firstRow) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        let stride = codes.codec.lowStride
+        let low = unsafe codes.lowRows(chunk: chunk)
+        let high = unsafe codes.highRows(chunk: chunk)
+        // What the last run left is settled while the low planes of this one are on their way.
+        let settledCount = unsafe pending.count
+        for index in survivors.indices {
+            let survivor = unsafe survivors[index]
+            let offset = (firstRow + Int(survivor.place)) * stride
+            unsafe prefetch(low + offset, byteCount: stride)
+            if bySigns { unsafe prefetch(high + offset, byteCount: stride) }
+            unsafe pending.append(Candidate(upper: survivor.upper, slot: UInt32(firstSlot) + survivor.place))
+        }
+        unsafe settle(first: threshold == -.infinity ? pending.count : settledCount)
+    }
+
+    private func prefetch(_ code: UnsafeRawPointer, byteCount: Int) {
+        var line = 0
+        while line < byteCount {
+            unsafe nephrite_prefetch(code + line)
+            line += 64
+        }
     }
 
     private func keepEstimates(
@@ -109,31 +146,31 @@ final class CascadeQuery {
             let estimate = middle.isNaN ? .infinity : middle
             if estimate >= threshold, accepts?(slot) ?? true {
                 budget?.offer(estimate, slot: slot, precedes: <)
-                threshold = budget?.threshold ?? threshold
+                unsafe least = unsafe budget?.threshold ?? least
             }
         }
     }
 
     /// Bounds all pending candidates by both planes.
-    func settle() { settle(first: pending.count) }
+    func settle() { unsafe settle(first: pending.count) }
 
     private func settle(first count: Int) {
         guard count > 0, let code, let codes else { return }
         let start = clock?.monotonicNanoseconds() ?? 0
         let kernels = unsafe nephrite_code_set_in_use()
-        for index in 0..<count where !(pending[index].upper < threshold) {
-            let slot = pending[index].slot
+        for index in 0..<count where unsafe !(pending[index].upper < threshold) {
+            let slot = unsafe pending[index].slot
             let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
             var lower: Float = 0
             var upper: Float = 0
             unsafe nephrite_code_refine(
                 kernels, code.pointer, codes.highRows(chunk: chunk) + row * codes.codec.highStride,
                 codes.lowRows(chunk: chunk) + row * codes.codec.lowStride, &lower, &upper)
-            counts.refined += 1
+            unsafe tally.refined += 1
             if !(upper < threshold), accepts?(slot) ?? true { keep(slot, lower: lower, upper: upper) }
         }
-        pending.removeFirst(count)
-        if let clock { counts.refineTime += clock.monotonicNanoseconds() - start }
+        unsafe pending.removeFirst(count)
+        if let clock { unsafe tally.refineTime += clock.monotonicNanoseconds() - start }
     }
 
     private func keep(_ slot: UInt32, lower: Float, upper: Float) {
@@ -144,25 +181,25 @@ final class CascadeQuery {
         } else {
             offer(lower)
         }
-        candidates.append(Candidate(upper: upper, slot: slot))
-        if candidates.count >= Self.candidateLimit { shrink() }
+        unsafe candidates.append(Candidate(upper: upper, slot: slot))
+        if unsafe candidates.count >= Self.candidateLimit { shrink() }
     }
 
     private func offer(_ lower: Float) {
-        lowers.offer(lower)
-        raise(to: lowers.threshold)
+        unsafe lowers.offer(lower)
+        unsafe raise(to: lowers.threshold)
     }
 
     private func raise(to bound: Float) {
         guard bound > threshold, budget == nil else { return }
-        threshold = bound
+        unsafe least = bound
         shared.raise(to: bound)
     }
 
     /// Makes room for candidates: those below the threshold go, and if that is not enough, all are compared.
     private func shrink() {
-        candidates.removeAll { $0.upper < threshold }
-        if candidates.count > Self.candidateLimit / 2 { compareCandidates() }
+        unsafe candidates.removeAll { $0.upper < threshold }
+        if unsafe candidates.count > Self.candidateLimit / 2 { compareCandidates() }
     }
 
     /// Compares what is left, the most promising first.
@@ -174,21 +211,23 @@ final class CascadeQuery {
 
     private func compareCandidates() {
         let start = clock?.monotonicNanoseconds() ?? 0
-        candidates.sort { $0.upper > $1.upper }
-        for candidate in candidates {
-            if candidate.upper < max(threshold, exact.threshold) { break }
-            counts.compared += 1
+        let limit = unsafe max(least, scanner.threshold)
+        unsafe candidates.removeAll { $0.upper < limit }
+        unsafe candidates.sort { $0.upper > $1.upper }
+        for candidate in unsafe candidates {
+            if unsafe candidate.upper < max(threshold, scanner.threshold) { break }
+            unsafe tally.compared += 1
             compareRows(1, firstSlot: Int(candidate.slot))
         }
-        candidates.removeAll(keepingCapacity: true)
-        if exact.isFull { raise(to: exact.threshold) }
-        if let clock { counts.compareTime += clock.monotonicNanoseconds() - start }
+        unsafe candidates.removeAll(keepingCapacity: true)
+        if unsafe scanner.isFull { unsafe raise(to: scanner.threshold) }
+        if let clock { unsafe tally.compareTime += clock.monotonicNanoseconds() - start }
     }
 
     private func compareRows(_ mask: UInt64, firstSlot: Int) {
         var mask = mask
         unsafe withUnsafePointer(to: &mask) { mask in
-            unsafe exact.scan(
+            unsafe scanner.scan(
                 rows: snapshot.vectorAddress(UInt32(firstSlot)), firstSlot: UInt32(firstSlot),
                 count: 64 - mask.pointee.leadingZeroBitCount, isLive: mask, precedes: snapshot.idPrecedes)
         }
@@ -196,15 +235,15 @@ final class CascadeQuery {
 
     /// Compares a run of rows that all take part.
     func compare(run slots: Range<Int>) {
-        counts.direct += slots.count
-        unsafe exact.scan(
+        unsafe tally.direct += slots.count
+        unsafe scanner.scan(
             rows: snapshot.vectorAddress(UInt32(slots.lowerBound)), firstSlot: UInt32(slots.lowerBound),
             count: slots.count, isLive: nil, precedes: snapshot.idPrecedes)
-        if exact.isFull { raise(to: exact.threshold) }
+        if unsafe scanner.isFull { unsafe raise(to: scanner.threshold) }
     }
 
     /// Adds the time that the part took to what its stages took.
-    func noteScan(nanoseconds: UInt64) { counts.scanTime += nanoseconds }
+    func noteScan(nanoseconds: UInt64) { unsafe tally.scanTime += nanoseconds }
 }
 
 /// The slots of the rows of a block: one behind the other, or listed.

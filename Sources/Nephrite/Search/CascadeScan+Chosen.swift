@@ -26,9 +26,10 @@ extension CascadeScan {
                     if wordCount % 16 == 0 { try look() }
                     wordCount += 1
                     if mask.nonzeroBitCount >= Self.denseCount {
-                        scan(mask, word: word)
+                        try scan(mask, word: word)
                     } else {
-                        unsafe gather(compareUncoded(mask, word: word), word: word, &gathered)
+                        let hasCode = try compareUncoded(mask, word: word)
+                        unsafe gather(hasCode, word: word, &gathered)
                     }
                 }
                 unsafe bound(&gathered)

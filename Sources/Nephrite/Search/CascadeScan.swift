@@ -52,15 +52,19 @@ import StorageIO
         return part
     }
 
+    /// Whether there is one query, which has a form as integers.
+    private var isForOneCode: Bool { uncoded.isEmpty && coded.count == 1 }
+
     private func run(_ pages: Range<Int>) throws {
         switch plan.request.rows {
         case .none: return
         case .all where plan.codes == nil && queries.count == 1: try compareRuns(pages, queries[0])
+        case .all where isForOneCode, .predicate where isForOneCode: try boundRuns(pages, coded[0])
         case .all, .predicate:
             try forEachPage(pages) { page in
                 let live = snapshot.records.liveWords(ofPage: page)
-                scan(live.low, word: page * 2)
-                scan(live.high, word: page * 2 + 1)
+                try scan(live.low, word: page * 2)
+                try scan(live.high, word: page * 2 + 1)
             }
         case .slots(let set):
             var word = pages.lowerBound * 2
@@ -87,11 +91,11 @@ import StorageIO
         }
     }
 
-    private func forEachPage(_ pages: Range<Int>, _ body: (Int) -> Void) throws {
+    private func forEachPage(_ pages: Range<Int>, _ body: (Int) throws -> Void) throws {
         for page in pages where snapshot.records.pages.page(page).activeCount > 0 {
             try Task.checkCancellation()
             for query in queries { query.refreshThreshold() }
-            body(page)
+            try body(page)
         }
     }
 
@@ -132,19 +136,36 @@ import StorageIO
         }
     }
 
-    /// Shows all queries the rows of one word of slots.
-    func scan(_ mask: UInt64, word: Int) {
+    /// Shows all queries the rows of one word of slots: so many at a time that none of the looks at whether the search was
+    /// cancelled are far apart, which only vectors of many thousand components make fewer than all.
+    func scan(_ mask: UInt64, word: Int) throws {
+        let stride = plan.codes?.codec.highStride ?? snapshot.identity.stride
+        let count = max(4, min(64, Self.stepByteCount / (stride * min(queries.count, Self.groupSize))))
+        guard count < 64 else { return try scanStep(mask, word: word) }
+        for first in Swift.stride(from: 0, to: 64, by: count) {
+            try scanStep(mask & ((1 << UInt64(count)) - 1) << UInt64(first), word: word)
+        }
+    }
+
+    private func scanStep(_ mask: UInt64, word: Int) throws {
         guard mask != 0 else { return }
+        try Task.checkCancellation()
         let firstSlot = word * 64
-        let hasCode = compareUncoded(mask, word: word)
+        let hasCode = try compareUncoded(mask, word: word)
         guard hasCode != 0, let codes = plan.codes, !coded.isEmpty else { return }
         let (chunk, row) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        if plan.usesSigns {
+            let signs = unsafe codes.signRows(chunk: chunk) + row * codes.codec.signStride
+            for query in coded { unsafe bound(signs, hasCode, firstSlot, query) }
+            return
+        }
         let rows = unsafe codes.highRows(chunk: chunk) + row * codes.codec.highStride
         if coded.count == 1 {
             unsafe bound(rows, hasCode, firstSlot, coded[0])
             return
         }
-        forEachGroup { group in
+        try forEachGroup { group in
+            try Task.checkCancellation()
             unsafe bound(group, of: hasCode, BlockSlots(from: firstSlot)) { bounds in
                 unsafe nephrite_code_scan_many(
                     kernels, bounds.queries, group.count, rows, hasCode, bounds.thresholds, bounds.survivors,
@@ -154,33 +175,21 @@ import StorageIO
     }
 
     /// Compares the rows of a word that have no code, and all with queries that have none; returns the others.
-    func compareUncoded(_ mask: UInt64, word: Int) -> UInt64 {
-        let firstSlot = word * 64
+    func compareUncoded(_ mask: UInt64, word: Int) throws -> UInt64 {
         var hasCode: UInt64 = 0
+        let firstSlot = word * 64
         if let codes = plan.codes, firstSlot < codes.slotCapacity { hasCode = mask & codes.codedWord(word) }
-        for query in uncoded { query.compare(mask, firstSlot: firstSlot) }
+        for query in uncoded { try compareInSteps(mask, word: word, query) }
         if hasCode != mask {
-            for query in coded { query.compare(mask & ~hasCode, firstSlot: firstSlot) }
+            for query in coded { try compareInSteps(mask & ~hasCode, word: word, query) }
         }
         return hasCode
     }
 
-    private func bound(_ rows: UnsafeRawPointer, _ mask: UInt64, _ firstSlot: Int, _ query: CascadeQuery) {
-        guard let code = query.code else { return }
-        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 128) { bounds in
-            guard let lower = bounds.baseAddress else { return }
-            let upper = unsafe lower + 64
-            let survivors = unsafe nephrite_code_scan(
-                kernels, code.pointer, rows, mask, query.threshold, lower, upper)
-            unsafe query.take(
-                survivors: survivors, of: mask, lower: lower, upper: upper, slots: BlockSlots(from: firstSlot))
-        }
-    }
-
     /// Groups of the queries that have a form as integers.
-    func forEachGroup(_ body: (Range<Int>) -> Void) {
+    func forEachGroup(_ body: (Range<Int>) throws -> Void) rethrows {
         for first in stride(from: 0, to: coded.count, by: Self.groupSize) {
-            body(first..<min(coded.count, first + Self.groupSize))
+            try body(first..<min(coded.count, first + Self.groupSize))
         }
     }
 
@@ -213,8 +222,8 @@ import StorageIO
                         unsafe (bounds.thresholds + index).initialize(to: query.threshold)
                     }
                     unsafe scan(bounds)
-                    for (index, query) in coded[group].enumerated() {
-                        unsafe query.take(
+                    for index in 0..<group.count {
+                        unsafe coded[group.lowerBound + index].take(
                             survivors: bounds.survivors[index], of: mask, lower: bounds.lower + 64 * index,
                             upper: bounds.upper + 64 * index, slots: slots)
                     }

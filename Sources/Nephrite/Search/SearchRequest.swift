@@ -30,6 +30,8 @@ struct SearchPosition: Sendable, Hashable {
 
 /// What the stages of a search did.
 struct SearchCounts: Sendable {
+    /// Rows estimated by their signs.
+    var estimated = 0
     /// Rows bounded by the high plane, by both planes, and rows compared in float32: candidates, and rows without a code.
     var bounded = 0
     var refined = 0
@@ -41,6 +43,7 @@ struct SearchCounts: Sendable {
     var compareTime: UInt64 = 0
 
     static func += (left: inout SearchCounts, right: SearchCounts) {
+        left.estimated += right.estimated
         left.bounded += right.bounded
         left.refined += right.refined
         left.compared += right.compared

@@ -34,8 +34,9 @@ struct CodeChecksumTests {
         func places(ofSlot slot: Int) -> [Range<UInt64>] {
             [
                 (header.highStride, 0), (header.lowStride, header.lowRowsOffset),
+                (header.signStride, header.signRowsOffset),
                 (CodeFileHeader.checksumByteCount, header.checksumsOffset),
-            ].map { stride, table in
+            ].filter { $0.0 > 0 }.map { stride, table in
                 let start = header.place(ofSlot: slot, stride: stride, table: table)
                 return start..<start + UInt64(stride)
             }

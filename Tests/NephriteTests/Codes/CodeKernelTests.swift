@@ -21,7 +21,7 @@ import Testing
             let reference = EncodedRow(codec, row, kernels: sets.last)
             for set in sets.dropLast() {
                 let encoded = EncodedRow(codec, row, kernels: set)
-                if encoded.high != reference.high || encoded.low != reference.low {
+                if encoded.high != reference.high || encoded.low != reference.low || encoded.signs != reference.signs {
                     mismatches.append("\(set.name) \(dimension)")
                 }
             }
@@ -39,20 +39,29 @@ import Testing
             // Weights at both ends of their range.
             if dimension % 3 == 0 { query = query.map { $0 < 0 ? -1 : 1 } }
             let row = EncodedRow(codec, values.floats(dimension))
-            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot))
+            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot, deviations: 1))
             let (high, both) = row.values(dimension)
             let weights = unsafe code.pointer.pointee
-            var expected = (fine: 0, coarse: 0, refined: 0)
+            var expected = (coarse: 0, many: 0, refined: 0, signs: 0)
             for index in 0..<dimension {
-                expected.fine += unsafe Int(weights.fine[index]) * high[index]
                 expected.coarse += unsafe Int(weights.coarse[index]) * high[index]
                 expected.refined += unsafe Int(weights.fine[index]) * both[index]
+                // A component's sign is that of its code.
+                if codec.signStride > 0 {
+                    let start = index / 512 * 64
+                    let bit = (index - 8 * start) / min(64, nephrite_code_sign_bytes(dimension) - start)
+                    expected.signs += unsafe (Int(weights.signs[index]) >> (3 - bit % 4)) * high[index].signum()
+                }
             }
+            expected.many = expected.coarse
             for set in CodeKernels.all {
-                let fine = unsafe nephrite_code_sum_fine(set.pointer, code.pointer, row.high)
                 let coarse = unsafe nephrite_code_sum_coarse(set.pointer, code.pointer, row.high)
+                let many = unsafe nephrite_code_sum_coarse_many(set.pointer, code.pointer, row.high)
                 let refined = unsafe nephrite_code_sum_refined(set.pointer, code.pointer, row.high, row.low)
-                if (Int(fine), Int(coarse), Int(refined)) != expected {
+                let signs =
+                    codec.signStride == 0
+                    ? 0 : unsafe nephrite_code_sum_signs(set.pointer, code.pointer, row.signs)
+                if (Int(coarse), Int(many), Int(refined), Int(signs)) != expected {
                     mismatches.append("\(set.name) \(dimension)")
                 }
             }

@@ -9,6 +9,7 @@ import StorageFormat
 @safe final class HeapCodes: CodeMemory, @unchecked Sendable {
     private let planes: UnsafeMutableRawPointer
     private let highByteCount: Int
+    private let lowByteCount: Int
     private let chunkByteCount: Int
     private let coded: [UInt64]
 
@@ -17,7 +18,8 @@ import StorageFormat
         let slotCount = snapshot.records.slotCount
         let chunkCount = max(1, (slotCount + chunkSlotCount - 1) / chunkSlotCount)
         highByteCount = chunkSlotCount * codec.highStride
-        chunkByteCount = highByteCount + chunkSlotCount * codec.lowStride
+        lowByteCount = chunkSlotCount * codec.lowStride
+        chunkByteCount = highByteCount + lowByteCount + chunkSlotCount * codec.signStride
         unsafe planes = UnsafeMutableRawPointer.allocate(byteCount: chunkCount * chunkByteCount, alignment: 64)
         unsafe planes.initializeMemory(as: UInt8.self, repeating: 0xff, count: chunkCount * chunkByteCount)
         var coded = [UInt64](repeating: 0, count: chunkCount * chunkSlotCount / 64)
@@ -26,9 +28,10 @@ import StorageFormat
             let (chunk, row) = slot.quotientAndRemainder(dividingBy: chunkSlotCount)
             let high = unsafe planes + chunk * chunkByteCount + row * codec.highStride
             let low = unsafe planes + chunk * chunkByteCount + highByteCount + row * codec.lowStride
+            let signs = unsafe planes + chunk * chunkByteCount + highByteCount + lowByteCount + row * codec.signStride
             unsafe codec.encode(
                 snapshot.vectorAddress(UInt32(slot)), stride: snapshot.identity.stride, count: 1, high: high,
-                low: low, scratch: &scratch)
+                low: low, signs: signs, scratch: &scratch)
             coded[slot / 64] |= 1 << UInt64(slot % 64)
         }
         self.coded = coded
@@ -40,6 +43,10 @@ import StorageFormat
 
     func lowRows(chunk: Int) -> UnsafeRawPointer {
         unsafe UnsafeRawPointer(planes + chunk * chunkByteCount + highByteCount)
+    }
+
+    func signRows(chunk: Int) -> UnsafeRawPointer {
+        unsafe UnsafeRawPointer(planes + chunk * chunkByteCount + highByteCount + lowByteCount)
     }
 
     func codedWord(_ index: Int) -> UInt64 { index < coded.count ? coded[index] : 0 }
@@ -76,23 +83,28 @@ extension DatabaseSnapshot {
 struct EncodedRow {
     var high: [UInt8]
     var low: [UInt8]
+    var signs: [UInt8]
 
     init(_ codec: VectorCodec, _ row: [Float], kernels: CodeKernels? = nil) {
         var high = [UInt8](repeating: 0, count: codec.highStride)
         var low = [UInt8](repeating: 0, count: codec.lowStride)
+        var signs = [UInt8](repeating: 0, count: max(1, codec.signStride))
         var scratch = VectorCodec.Scratch(dimension: codec.dimension)
         unsafe row.withUnsafeBytes { row in
             unsafe high.withUnsafeMutableBytes { high in
                 unsafe low.withUnsafeMutableBytes { low in
-                    unsafe codec.encode(
-                        row.baseAddress!, stride: row.count, count: 1, high: high.baseAddress!,
-                        low: low.baseAddress!, scratch: &scratch,
-                        kernels: kernels?.pointer ?? nephrite_code_set_in_use())
+                    unsafe signs.withUnsafeMutableBytes { signs in
+                        unsafe codec.encode(
+                            row.baseAddress!, stride: row.count, count: 1, high: high.baseAddress!,
+                            low: low.baseAddress!, signs: signs.baseAddress!, scratch: &scratch,
+                            kernels: kernels?.pointer ?? nephrite_code_set_in_use())
+                    }
                 }
             }
         }
         self.high = high
         self.low = low
+        self.signs = Array(signs.prefix(codec.signStride))
     }
 
     /// The odd numbers that the nibbles of both planes stand for.

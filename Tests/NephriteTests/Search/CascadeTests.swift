@@ -193,14 +193,16 @@ import Testing
         }
     }
 
-    @Test("An approximate search finds nearly all, with exact scores; the more so the more is asked for")
-    func approximate() async throws {
-        try await withSnapshot(.clustered, .cosine, 128, count: 3_000) { snapshot async throws in
+    @Test(
+        "An approximate search finds nearly all, with exact scores; the more so the more is asked for",
+        arguments: [128, 384])
+    func approximate(_ dimension: Int) async throws {
+        try await withSnapshot(.clustered, .cosine, dimension, count: 3_000) { snapshot async throws in
             let view = snapshot.heapCodes()
             func recall(_ mode: SearchMode) async throws -> Double {
                 var hits = 0
                 for seed in 0..<40 {
-                    var request = SearchRequest(queries: [Data.clustered.vector(seed + 50_000, 128)], limit: 10)
+                    var request = SearchRequest(queries: [Data.clustered.vector(seed + 50_000, dimension)], limit: 10)
                     let exact = try await snapshot.searcher.search(snapshot, request, codes: nil).rows[0]
                     request.mode = mode
                     let found = try await snapshot.searcher.search(snapshot, request, codes: view).rows[0]
@@ -232,6 +234,24 @@ import Testing
             #expect(answer.counts.refined < snapshot.count / 2)
             #expect(answer.counts.compared < 40)
             #expect(answer.rows[0].count == 5)
+        }
+    }
+
+    @Test("An approximate search reads the signs of all rows, and both planes of few")
+    func signs() async throws {
+        try await withSnapshot(.clustered, .cosine, 384, count: 3_000) { snapshot async throws in
+            let view = snapshot.heapCodes()
+            let query = Data.clustered.vector(50_000, 384)
+            var request = SearchRequest(queries: [query], limit: 10, mode: .approximate(recall: 0.99))
+            let single = try await snapshot.searcher.search(snapshot, request, codes: view)
+            #expect(single.counts.estimated == snapshot.count && single.counts.bounded == 0)
+            #expect(single.counts.refined < snapshot.count / 3)
+            request.queries = [query, query]
+            let batch = try await snapshot.searcher.search(snapshot, request, codes: view)
+            #expect(batch.counts.estimated == 2 * snapshot.count && batch.counts.bounded == 0)
+            #expect(batch.rows[0].count == 10 && batch.rows[0] == batch.rows[1])
+            request.mode = .exact
+            #expect(try await snapshot.searcher.search(snapshot, request, codes: view).counts.estimated == 0)
         }
     }
 

@@ -1,0 +1,112 @@
+// The plane of signs: its estimates are right on average and as uncertain as they say; scans of several blocks give what
+// scans of each give.
+import CNephrite
+import Testing
+
+@testable import Nephrite
+
+@Suite struct SignPlaneTests {
+    /// A vector at a random angle to `query`, between orthogonal and near.
+    private static func related(_ query: [Float], _ values: inout SeededValues) -> [Float] {
+        let noise = values.floats(query.count)
+        let share = abs(values.float()) * 2
+        return zip(query, noise).map { $0 * share + $1 }
+    }
+
+    @Test(
+        "As many scores exceed their bound as the deviations say", arguments: ScanMetric.allCases,
+        [256, 784])
+    func coverage(_ metric: ScanMetric, _ dimension: Int) throws {
+        var values = SeededValues(seed: UInt64(dimension))
+        let centre = metric == .euclidean ? values.floats(dimension, scale: 0.3) : []
+        let codec = VectorCodec(dimension: dimension, seed: 11, centre: centre)
+        for (deviations, expected) in [(0.0, 0.5...0.5), (1.0, 0.159...0.159), (2.326, 0.01...0.01)] {
+            var (above, total) = (0, 0)
+            for _ in 0..<24 {
+                let query = values.floats(dimension)
+                let code = try #require(
+                    CodeQuery(codec: codec, query: query, metric: metric, deviations: deviations))
+                for _ in 0..<25 {
+                    let row = Self.related(query, &values)
+                    let encoded = EncodedRow(codec, row)
+                    var (lower, upper) = ([Float](repeating: .nan, count: 64), [Float](repeating: .nan, count: 64))
+                    _ = unsafe nephrite_code_scan_signs(
+                        nephrite_code_set_in_use(), code.pointer, encoded.signs, 1, -.infinity, &lower, &upper)
+                    #expect(lower[0] <= upper[0])
+                    var scanner = ExactScanner(metric: metric, query: query, stride: dimension * 4, limit: 1)
+                    unsafe row.withUnsafeBytes { row in
+                        unsafe scanner.scan(
+                            rows: row.baseAddress!, firstSlot: 0, count: 1, isLive: nil, precedes: <)
+                    }
+                    if scanner.ranked(precedes: <)[0].score > upper[0] { above += 1 }
+                    total += 1
+                }
+            }
+            let rate = Double(above) / Double(total)
+            let slack = 4 * (expected.lowerBound * (1 - expected.lowerBound) / Double(total)).squareRoot() + 0.01
+            #expect(abs(rate - expected.lowerBound) <= slack, "\(deviations) deviations: \(rate)")
+        }
+    }
+
+    @Test("A row that codes cannot bound is always left, whatever the threshold")
+    func uncodable() throws {
+        let codec = VectorCodec(dimension: 256, seed: 11, centre: [])
+        var values = SeededValues(seed: 5)
+        let query = values.floats(256)
+        for row in [[Float](repeating: 0, count: 256), values.floats(256, scale: 0x1p-70)] {
+            let encoded = EncodedRow(codec, row)
+            for metric in ScanMetric.allCases {
+                let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2))
+                for set in CodeKernels.all {
+                    var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
+                    let left = unsafe nephrite_code_scan_signs(
+                        set.pointer, code.pointer, encoded.signs, 1, .greatestFiniteMagnitude, &lower, &upper)
+                    #expect(left == 1)
+                }
+            }
+        }
+    }
+
+    @Test("A scan of blocks leaves what scans of each leave, of both planes", arguments: [100, 256, 700])
+    func blocks(_ dimension: Int) throws {
+        var values = SeededValues(seed: 37)
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let rows = (0..<192).map { _ in EncodedRow(codec, values.floats(dimension)) }
+        let code = try #require(
+            CodeQuery(codec: codec, query: values.floats(dimension), metric: .cosine, deviations: 1))
+        let masks: [UInt64] = [.max, 0x8000_0000_0000_0101, values.bits()]
+        for bySigns in [false, true] where !bySigns || codec.signStride > 0 {
+            let plane = rows.flatMap { bySigns ? $0.signs : $0.high }
+            let stride = bySigns ? codec.signStride : codec.highStride
+            for set in CodeKernels.all {
+                for threshold in [-Float.infinity, 0, 0.1] {
+                    var expected: [(Int, Float, Float)] = []
+                    for (block, mask) in masks.enumerated() {
+                        var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
+                        let left = unsafe plane.withUnsafeBytes { bytes in
+                            let start = unsafe bytes.baseAddress! + block * 64 * stride
+                            return bySigns
+                                ? unsafe nephrite_code_scan_signs(
+                                    set.pointer, code.pointer, start, mask, threshold, &lower, &upper)
+                                : unsafe nephrite_code_scan(
+                                    set.pointer, code.pointer, start, mask, threshold, &lower, &upper)
+                        }
+                        for row in 0..<64 where left >> UInt64(row) & 1 != 0 {
+                            expected.append((block * 64 + row, lower[row], upper[row]))
+                        }
+                    }
+                    var found = [nephrite_code_survivor](repeating: nephrite_code_survivor(), count: 192)
+                    let count = unsafe nephrite_code_scan_blocks(
+                        set.pointer, code.pointer, bySigns ? 1 : 0, plane, masks, masks.count, threshold, &found)
+                    try #require(count == expected.count)
+                    for (survivor, row) in zip(found, expected) {
+                        #expect((Int(survivor.place), survivor.lower, survivor.upper) == row)
+                    }
+                    if threshold == -.infinity {
+                        #expect(count == masks.reduce(0) { $0 + $1.nonzeroBitCount })
+                    }
+                }
+            }
+        }
+    }
+}
