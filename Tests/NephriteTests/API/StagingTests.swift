@@ -76,6 +76,15 @@ struct StagingTests {
         let directory = TestStore()
         let gate = Gate()
         let isArmed = Atomic(false)
+        let writeCount = Atomic(0)
+        /// Returns when the log task has written the notes that nobody waits for.
+        @Sendable func untilLogIsIdle() async {
+            var seen = -1
+            while case let count = writeCount.load(ordering: .relaxed), count != seen {
+                seen = count
+                for _ in 0..<2_000 { await Task.yield() }
+            }
+        }
         let hooked = HookedFileSystem(directory.memory!)
         directory.configuration.environment.fileSystem = { _ in hooked }
         try await directory.open { store async throws in
@@ -83,14 +92,15 @@ struct StagingTests {
             try await database.insert((0..<20).map { testRecord("r\($0)", 1) })
             try await store.checkpoint()
             hooked.set { (call, path) throws(FileSystemError) in
-                guard call == .write, path.description.hasPrefix("wal/"),
-                    isArmed.exchange(false, ordering: .sequentiallyConsistent)
-                else { return }
+                guard call == .write, path.description.hasPrefix("wal/") else { return }
+                writeCount.add(1, ordering: .relaxed)
+                guard isArmed.exchange(false, ordering: .sequentiallyConsistent) else { return }
                 gate.pass()
                 throw FileSystemError(code: ENOSPC, call: call, path: path.description)
             }
             let before = try await Self.usedSpace(of: database)
             for round in 2...4 {
+                await untilLogIsIdle()
                 gate.shut()
                 isArmed.store(true, ordering: .sequentiallyConsistent)
                 try await withThrowingTaskGroup(of: Void.self) { group in
