@@ -145,12 +145,12 @@ struct CodeFile {
     static func create(
         _ identity: DatabaseIdentity, seed: UInt64, centre: [Float], chunkByteCount: Int, on fileSystem: any FileSystem
     ) throws(FileSystemError) -> CodeFile {
+        // Kept open until they are replaced for good, for the reason that ``SegmentWriter/remove(_:on:)`` gives.
+        let held = [path(identity), temporaryPath(identity)].map { try? fileSystem.open($0, .read) }
+        defer { for file in held { try? file?.close() } }
         do throws(FileSystemError) {
             try fileSystem.unlink(temporaryPath(identity))
         } catch  where error.isNotFound {}
-        // Kept open until it is replaced for good, for the reason that ``SegmentWriter/remove(_:on:)`` gives.
-        let replaced = try? fileSystem.open(path(identity), .read)
-        defer { try? replaced?.close() }
         let codec = VectorCodec(dimension: identity.options.dimension, seed: seed, centre: centre)
         let centreBytes = unsafe centre.withUnsafeBytes { unsafe Array($0) }
         let header = CodeFileHeader(

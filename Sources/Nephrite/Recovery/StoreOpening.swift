@@ -267,13 +267,17 @@ struct StoreOpening {
     private func logSequences() throws(StoreError) -> [UInt64] {
         do throws(FileSystemError) {
             var sequences: [UInt64] = []
+            var hasLeftovers = false
             for entry in try fileSystem.list(SegmentWriter.directory) {
                 if let sequence = SegmentHeader.sequence(fileName: entry.name) {
                     sequences.append(sequence)
                 } else if entry.name.hasSuffix(".tmp") {
                     try fileSystem.unlink(StoragePath("wal", entry.name))
+                    hasLeftovers = true
                 }
             }
+            // Gone before a new file takes the name: its renaming must not be one of the old file's.
+            if hasLeftovers { try fileSystem.synchronizeDirectory(SegmentWriter.directory) }
             return sequences.sorted()
         } catch {
             throw StoreError(error)

@@ -33,11 +33,11 @@ struct CatalogueFile {
     }
 
     /// Replaces the catalogue: written beside, synced, renamed, the directory synced. The file that it replaces stays open
-    /// so long, for the reason that ``SegmentWriter/remove(_:on:)`` gives.
+    /// so long, for the reason that ``SegmentWriter/remove(_:on:)`` gives, and what an earlier attempt left, too.
     func write(_ catalogue: Catalogue) throws(FileSystemError) {
         let bytes = catalogue.encodeFile()
-        let replaced = try? fileSystem.open(Self.path, .read)
-        defer { try? replaced?.close() }
+        let held = [Self.path, Self.temporaryPath].map { try? fileSystem.open($0, .read) }
+        defer { for file in held { try? file?.close() } }
         do {
             try fileSystem.unlink(Self.temporaryPath)
         } catch  where error.isNotFound {}

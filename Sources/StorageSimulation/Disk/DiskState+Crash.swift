@@ -44,10 +44,10 @@ extension DiskState {
         image.inodes = inodes
         image.pending = pending
         image.graves = graves
+        image.hasFailedOnNames = hasFailedOnNames
         for index in image.inodes.indices {
             if image.inodes[index].openCount > 0 { image.inodes[index].wasOpenAtKill = true }
             image.inodes[index].openCount = 0
-            image.inodes[index].wasOpenAtKill = false
         }
         return image
     }
@@ -77,6 +77,7 @@ extension DiskState {
             image.inodes[index].entries = inodes[index].durableEntries
             image.inodes[index].hasDiverged = false
             image.inodes[index].openCount = 0
+            image.inodes[index].wasOpenAtKill = false
         }
         return image
     }
