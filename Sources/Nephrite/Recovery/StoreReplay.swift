@@ -143,13 +143,28 @@ struct StoreReplay {
         }
         // A log that begins later (the store was closed cleanly in between) is complete for this database if the
         // fingerprint that its last commit recorded is reached, which `finish` checks.
-        if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > loaded.checkpointLSN + 1, !replay.isProvenComplete {
+        // One that begins with the database's creation, before any record, is complete in any case.
+        if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > loaded.checkpointLSN + 1, !replay.isProvenComplete,
+            try !holdsCreation(of: loaded.identity.number)
+        {
             throw .corruption(
                 "One generation of the header is damaged and the log does not reach back to the other.",
                 database: loaded.identity.name)
         }
         try replay.finish(through: lsn)
         return replay.replayedCommitCount
+    }
+
+    /// Whether the log has the record that created a database, and so everything that was ever done to it.
+    private func holdsCreation(of number: UInt32) throws(StoreError) -> Bool {
+        var isFound = false
+        for commit in log.commits where commit.contents.database == 0 && !isFound {
+            unsafe try forEachRecord(of: commit) { (header, body) throws(StoreError) in
+                guard header.type == .createDatabase else { return }
+                isFound = unsafe isFound || (try? CatalogueEntry.decode(body))?.number == number
+            }
+        }
+        return isFound
     }
 
     private func forEachRecord(
