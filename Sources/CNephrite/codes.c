@@ -76,6 +76,37 @@ void nephrite_rotate(
     set->rotate(codec, vector, subtracts, rotated);
 }
 
+void nephrite_code_measure(
+    const nephrite_code_set *set, const float *values, size_t count, double *largest, double *total, double *squares) {
+    set->measure(values, count, largest, total, squares);
+}
+
+void nephrite_code_weigh(
+    const nephrite_code_set *set, const float *values, size_t count, float step, int16_t *weights, double *sum,
+    double *squares, double *lost) {
+    set->weigh(values, count, step, weights, sum, squares, lost);
+}
+
+void nephrite_code_split_weights(const int16_t *weights, size_t count, int8_t *high, int8_t *low) {
+    for (size_t i = 0; i < count; i += 1) {
+        low[i] = (int8_t)(uint8_t)weights[i];
+        high[i] = (int8_t)((weights[i] - low[i]) / 256);
+    }
+}
+
+void nephrite_code_place_signs(const int16_t *weights, size_t dimension, int8_t *signs) {
+    const size_t byte_count = nephrite_code_sign_bytes(dimension);
+    for (size_t start = 0; start < byte_count; start += 64) {
+        const size_t block = byte_count - start < 64 ? byte_count - start : 64;
+        for (size_t j = 0; j < 8; j += 1) {
+            const size_t first = 8 * start + j * block;
+            for (size_t i = first; i < first + block && i < dimension; i += 1) {
+                signs[i] = (int8_t)(weights[i] * (8 >> j % 4));
+            }
+        }
+    }
+}
+
 // Three arrays of floats and one of nibbles' bytes in pairs.
 size_t nephrite_encode_scratch(size_t dimension) {
     return nephrite_code_padded(dimension) * (3 * sizeof(float) + 2) + 128;
@@ -209,10 +240,13 @@ static uint64_t scan(
     return bounds(set, &query->coarse_bound, sums, block, mask, threshold, lower, upper);
 }
 
+static inline int is_dense(uint64_t mask) { return __builtin_popcountll(mask) >= nephrite_code_dense_rows; }
+
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
     if (mask == 0) return 0;
+    if (is_dense(mask)) return set->block64(query, 0, (const uint8_t *)rows, threshold, lower, upper) & mask;
     struct block block;
     gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
     return scan(set, query, &block, mask, threshold, lower, upper);
@@ -222,6 +256,7 @@ uint64_t nephrite_code_scan_signs(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
     if (mask == 0) return 0;
+    if (is_dense(mask)) return set->block64(query, 1, (const uint8_t *)rows, threshold, lower, upper) & mask;
     struct block block;
     gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
     _Alignas(64) float sums[nephrite_code_block_rows];
@@ -309,42 +344,22 @@ void nephrite_code_scan_rows_many(
     scan_many(set, queries, count, &block, mask, thresholds, survivors, lower, upper);
 }
 
-// The same as bounds16, for one row and the factors of both planes.
-static void bound_refined(
-    const nephrite_code_bound *bound, float sum, const struct nephrite_high_factors *row,
-    const struct nephrite_low_factors *code, float *lower, float *upper) {
-    const float cosine = sum * code->inverse * bound->angle;
-    const float rest = 1 - cosine * cosine;
-    const float sine = sqrtf((rest > 0 ? rest : 0) + NEPHRITE_SINE_MARGIN);
-    const float estimate = code->scale * sum * bound->step;
-    float half = bound->spread * code->residual * sine + row->centred_norm * bound->per_centred +
-                 row->norm * bound->per_norm;
-    float middle;
-    if (bound->metric == 2) {
-        const float squares = row->centred_norm * row->centred_norm + bound->squared;
-        middle = 2 * estimate - squares;
-        half = 2 * half + squares * bound->relative;
-    } else if (bound->metric == 1) {
-        middle = estimate + bound->offset;
-    } else {
-        const float factor = bound->scale / row->norm;
-        middle = (estimate + bound->offset) * factor;
-        half = half * factor + bound->relative;
-    }
-    *lower = middle - half;
-    *upper = middle + half;
-}
-
 void nephrite_code_refine(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low, float *lower,
     float *upper) {
-    const size_t nibbles = nephrite_code_nibble_bytes(query->dimension);
-    struct nephrite_high_factors row;
-    struct nephrite_low_factors code;
-    memcpy(&row, (const uint8_t *)high + nibbles, sizeof row);
-    memcpy(&code, (const uint8_t *)low + nibbles, sizeof code);
-    const float sum = (float)set->refined(query, (const uint8_t *)high, (const uint8_t *)low);
-    bound_refined(&query->refined_bound, sum, &row, &code, lower, upper);
+    const uint8_t *high_row = high, *low_row = low;
+    float lowers[16], uppers[16];
+    set->refine16(query, &high_row, &low_row, 1, -INFINITY, lowers, uppers);
+    *lower = lowers[0];
+    *upper = uppers[0];
+}
+
+uint32_t nephrite_code_refine_rows(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *const *high, const void *const *low,
+    size_t count, float threshold, float *lower, float *upper) {
+    if (count == 0) return 0;
+    return set->refine16(
+        query, (const uint8_t *const *)high, (const uint8_t *const *)low, count, threshold, lower, upper);
 }
 
 int32_t nephrite_code_sum_coarse(const nephrite_code_set *set, const nephrite_code_query *query, const void *high) {

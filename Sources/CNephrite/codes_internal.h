@@ -12,6 +12,9 @@ struct nephrite_code_set {
     /// `signs` is not used where the dimension has no plane of signs.
     void (*encode)(
         const nephrite_codec *codec, const float *row, uint8_t *high, uint8_t *low, uint8_t *signs, float *scratch);
+    void (*measure)(const float *values, size_t count, double *largest, double *total, double *squares);
+    void (*weigh)(
+        const float *values, size_t count, float step, int16_t *weights, double *sum, double *squares, double *lost);
     /// Sums of coarse weight * nibble of four rows, for one query and for four.
     void (*coarse4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     void (*coarse4x4)(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums);
@@ -22,7 +25,42 @@ struct nephrite_code_set {
     uint32_t (*bounds16)(
         const nephrite_code_bound *bound, const float *sums, const float *factors, float threshold, float *lower,
         float *upper);
+    /// Bounds of 1 ... 16 rows by both planes; returns as bounds16 does.
+    uint32_t (*refine16)(
+        const nephrite_code_query *query, const uint8_t *const *high, const uint8_t *const *low, size_t count,
+        float threshold, float *lower, float *upper);
+    /// Bounds all 64 rows of a block, which follow one another, of the plane of signs or else of the high plane;
+    /// those that it returns have their bounds stored, the others may have.
+    uint64_t (*block64)(
+        const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower,
+        float *upper);
+    /// The pass of several queries over blocks that they share; null where an implementation has no kernel for that.
+    /// `scratch` has nephrite_code_pass_bytes, the queries in a form of the implementation's own once they are prepared.
+    void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, void *scratch);
+    /// Bounds all 64 rows of a block, which follow one another, for up to 64 queries. Stores for each query the mask of
+    /// rows whose upper bound is not below its threshold, and those rows' upper bounds, 64 floats a query.
+    void (*pass64)(
+        const nephrite_code_query *const *queries, size_t count, const uint8_t *rows, const float *thresholds,
+        uint64_t *survivors, float *upper, void *scratch);
 };
+
+/// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change meanwhile, makes
+/// no difference: their bounds are left out.
+enum { nephrite_code_dense_rows = 40 };
+
+/// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries' weights in
+/// groups of four.
+static inline float *nephrite_code_pass_uppers(void *scratch) { return (float *)scratch; }
+static inline int8_t *nephrite_code_pass_rows(void *scratch) {
+    return (int8_t *)scratch + sizeof(float) * nephrite_code_block_rows * 64;
+}
+static inline int8_t *nephrite_code_pass_weights(void *scratch, size_t dimension) {
+    return nephrite_code_pass_rows(scratch) + nephrite_code_block_rows * nephrite_code_padded(dimension);
+}
+static inline size_t nephrite_code_pass_bytes(size_t dimension, size_t count) {
+    const size_t padded = nephrite_code_padded(dimension);
+    return sizeof(float) * nephrite_code_block_rows * 64 + (nephrite_code_block_rows + (count + 3) / 4 * 4) * padded;
+}
 
 extern const struct nephrite_code_set nephrite_codes_portable;
 #if defined(__x86_64__)

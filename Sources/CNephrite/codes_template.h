@@ -1,5 +1,6 @@
 // Rotation, encoding and bounds, written once in vectors of 16 floats: the file of an implementation sets the compiler's
 // target, defines coarse4 and coarse4x4, then includes this. CODE_TARGET, CODE_SET and CODE_NAME as in kernels_template.h.
+// codes_bounds.h, which it includes at its end, has the rest of an implementation.
 //
 // Every operation is a lane of its own and every sum has one order, with no contraction to fused operations: so all
 // implementations give the same bytes.
@@ -299,124 +300,48 @@ CODE_TARGET static void encode(
     }
 }
 
-#ifndef CODE_SIGNS
-#define CODE_SIGNS signs4
-typedef int8_t v16c __attribute__((ext_vector_type(16), aligned(1)));
-typedef int16_t v16s __attribute__((ext_vector_type(16), aligned(2)));
+typedef double v8d __attribute__((ext_vector_type(8), aligned(8)));
+typedef int32_t v8i __attribute__((ext_vector_type(8), aligned(4)));
+typedef int16_t v8s __attribute__((ext_vector_type(8), aligned(2)));
 
-// Sixteen bytes of a block and one bit of each at a time: lanes of ones let weights through.
-CODE_INLINE int32_t signs1(const int8_t *weights, const uint8_t *bits, size_t byte_count) {
-    v16i sums = {0};
-    while (byte_count > 0) {
-        const size_t block = byte_count < 64 ? byte_count : 64;
-        v16s lanes = {0};
-        for (int j = 0; j < 8; j += 1) {
-            const v16c bit = (v16c)(int8_t)(uint8_t)(1 << j);
-            v16s found = {0};
-            for (size_t i = 0; i < block; i += 16) {
-                const v16c bytes = *(const v16c *)(const void *)(bits + i);
-                const v16c taken = (v16c)((bytes & bit) == bit) & *(const v16c *)(const void *)(weights + i);
-                found += __builtin_convertvector(taken, v16s);
-            }
-            lanes += found * (int16_t)(1 << j % 4);
-            weights += block;
-        }
-        sums += __builtin_convertvector(lanes, v16i);
-        bits += block;
-        byte_count -= block;
+CODE_TARGET static void measure(
+    const float *values, size_t count, double *largest, double *total, double *squares) {
+    v8f greatest = {0};
+    v8d totals = {0}, all_squares = {0};
+    for (size_t i = 0; i < count; i += 8) {
+        const v8f size = __builtin_elementwise_abs(*(const v8f *)(const void *)(values + i));
+        const v8d wide = __builtin_convertvector(size, v8d);
+        greatest = __builtin_elementwise_max(greatest, size);
+        totals += wide;
+        all_squares += wide * wide;
     }
-    int32_t sum = 0;
-    for (int i = 0; i < 16; i += 1) sum += sums[i];
-    return sum / 8;
-}
-
-CODE_TARGET static void signs4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
-    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
-    for (int r = 0; r < 4; r += 1) sums[r] = signs1(query->signs, rows[r], byte_count);
-}
-#endif
-
-#ifndef CODE_REFINED
-#define CODE_REFINED refined
-CODE_TARGET static int32_t refined(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low) {
-    const int16_t *weights = query->fine;
-    size_t left = nephrite_code_nibble_bytes(query->dimension);
-    int32_t sum = 0;
-    while (left > 0) {
-        const size_t block = left < 64 ? left : 64;
-        for (int shift = 0; shift < 8; shift += 4) {
-            for (size_t j = 0; j < block; j += 1) {
-                const int16_t h = (int16_t)((high[j] >> shift) & 15), l = (int16_t)((low[j] >> shift) & 15);
-                const int16_t detail = (int16_t)(h == 15 ? 8 * l - 12 : h == 0 ? 8 * l - 108 : 2 * l - 15);
-                const int16_t value = (int16_t)(32 * h - 240 + detail);
-                sum += (int32_t)weights[j] * value;
-            }
-            weights += block;
-        }
-        high += block;
-        low += block;
-        left -= block;
+    *largest = *total = *squares = 0;
+    for (int i = 0; i < 8; i += 1) {
+        *largest = greatest[i] > *largest ? greatest[i] : *largest;
+        *total += totals[i];
+        *squares += all_squares[i];
     }
-    return sum;
 }
-#endif
 
-#ifndef CODE_KEPT
-#define CODE_KEPT kept16
-CODE_INLINE uint32_t kept16(const float *upper, float threshold) {
-    uint32_t kept = 0;
-    for (int i = 0; i < 16; i += 1) kept |= (uint32_t) !(upper[i] < threshold) << i;
-    return kept;
-}
-#endif
-
-#define FACTOR(n)                                                                                                     \
-    __builtin_shufflevector(                                                                                          \
-        __builtin_shufflevector(f0, f1, n, n + 4, n + 8, n + 12, n + 16, n + 20, n + 24, n + 28),                     \
-        __builtin_shufflevector(f2, f3, n, n + 4, n + 8, n + 12, n + 16, n + 20, n + 24, n + 28), 0, 1, 2, 3, 4, 5, 6, \
-        7, 8, 9, 10, 11, 12, 13, 14, 15)
-
-CODE_TARGET static uint32_t bounds16(
-    const nephrite_code_bound *bound, const float *sums, const float *factors, float threshold, float *lower,
-    float *upper) {
-    const v16f f0 = CV16(factors), f1 = CV16(factors + 16), f2 = CV16(factors + 32), f3 = CV16(factors + 48);
-    const v16f scale = FACTOR(0), centred_norm = FACTOR(1), norm = FACTOR(2), packed = FACTOR(3), sum = CV16(sums);
-    const v16f residual = (v16f)((v16u)packed << 16u), inverse = (v16f)((v16u)packed & 0xffff0000u);
-    v16f estimate = scale * sum * bound->step;
-    v16f cosine = sum * inverse * bound->angle;
-    if (bound->correction != 0) {
-        const v16f ratio = residual / centred_norm, lost = ratio * ratio;
-        estimate += estimate * lost * (lost + 1.0f);
-        cosine = estimate * bound->correction / centred_norm;
+CODE_TARGET static void weigh(
+    const float *values, size_t count, float step, int16_t *weights, double *sum, double *squares, double *lost) {
+    const double inverse = 1 / (double)step, rounder = 0x1.8p52;
+    v8d sums = {0}, all_squares = {0}, rest = {0};
+    for (size_t i = 0; i < count; i += 8) {
+        const v8d x = __builtin_convertvector(*(const v8f *)(const void *)(values + i), v8d);
+        // Adding and taking away this much rounds to the nearest integer.
+        const v8d weight = (x * inverse + rounder) - rounder, missing = x - weight * (double)step;
+        sums += weight;
+        all_squares += weight * weight;
+        rest += missing * missing;
+        *(v8s *)(void *)(weights + i) = __builtin_convertvector(__builtin_convertvector(weight, v8i), v8s);
     }
-    const v16f rest = 1.0f - cosine * cosine;
-    const v16f sine = __builtin_elementwise_sqrt(
-        __builtin_elementwise_max(rest, (v16f)0.0f) + NEPHRITE_SINE_MARGIN);
-    v16f half = residual * sine * bound->spread + centred_norm * bound->per_centred + norm * bound->per_norm;
-    v16f middle;
-    if (bound->metric == 2) {
-        const v16f squares = centred_norm * centred_norm + bound->squared;
-        middle = estimate * 2.0f - squares;
-        half = half * 2.0f + squares * bound->relative;
-    } else if (bound->metric == 1) {
-        middle = estimate + bound->offset;
-    } else {
-        const v16f factor = bound->scale / norm;
-        middle = (estimate + bound->offset) * factor;
-        half = half * factor + bound->relative;
+    *sum = *squares = *lost = 0;
+    for (int i = 0; i < 8; i += 1) {
+        *sum += sums[i];
+        *squares += all_squares[i];
+        *lost += rest[i];
     }
-    V16(lower) = middle - half;
-    V16(upper) = middle + half;
-    return CODE_KEPT(upper, threshold);
 }
 
-const struct nephrite_code_set CODE_SET = {
-    .name = CODE_NAME,
-    .rotate = rotate,
-    .encode = encode,
-    .coarse4 = coarse4,
-    .coarse4x4 = coarse4x4,
-    .signs4 = CODE_SIGNS,
-    .refined = CODE_REFINED,
-    .bounds16 = bounds16,
-};
+#include "codes_bounds.h"

@@ -10,7 +10,9 @@ func measureCertified(_ options: SuiteOptions) async throws -> [Measurement] {
     try WordNetSample.prepare()
     var result: [Measurement] = []
     for name in ["syn768", "fashion", WordNetSample.name, "syn128"]
-    where FileManager.default.fileExists(atPath: "\(Dataset.root)/\(name)") {
+    where FileManager.default.fileExists(atPath: "\(Dataset.root)/\(name)")
+        && (options.datasets.isEmpty || options.datasets.contains(name))
+    {
         let dataset = try Dataset(name)
         let rows = min(options.count ?? dataset.base.count, dataset.base.count)
         let path = try await dataset.keptStore(rows: rows)

@@ -58,6 +58,8 @@ struct SuiteOptions: Sendable {
     var suites: [Suite] = []
     /// Rows or operations, where a suite's own default is not wanted.
     var count: Int?
+    /// Data sets to measure, where not all of a suite's are wanted.
+    var datasets: [String] = []
     /// How often each measurement and its reference are taken; the median counts.
     var repeatCount = 3
     /// One JSON line a measurement instead of tables.
@@ -81,6 +83,7 @@ struct SuiteOptions: Sendable {
             switch word {
             case "--n": count = try number(of: word)
             case "--repeat": repeatCount = try number(of: word)
+            case "--set": datasets.append(try value(of: word))
             case "--json": printsJSON = true
             case "--dir": directory = try value(of: word)
             default:

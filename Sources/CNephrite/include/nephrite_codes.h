@@ -69,6 +69,9 @@ typedef struct {
     float scale;
     /// Euclidean: squared norm of the centred query.
     float squared;
+    /// Times the norms of a row: what rounding can make of a sum of products of a query and a row, for the first, rough look
+    /// at the bounds.
+    float rounding;
 } nephrite_code_bound;
 
 /// A rotated query as integers. Every array has nephrite_code_padded(dimension) elements, `signs`
@@ -106,6 +109,20 @@ float nephrite_rotation_error(size_t dimension);
 void nephrite_rotate(
     const nephrite_code_set *set, const nephrite_codec *codec, const float *vector, int subtracts, float *rotated);
 
+/// The largest absolute value, the sum of absolute values, and the sum of squares of floats, a multiple of 8 of them, in
+/// double precision.
+void nephrite_code_measure(
+    const nephrite_code_set *set, const float *values, size_t count, double *largest, double *total, double *squares);
+/// Rounds floats, a multiple of 8 of them, to integers times `step`. Gives the sum of the integers, the sum of their squares,
+/// and the squared norm of what is lost, all in double precision.
+void nephrite_code_weigh(
+    const nephrite_code_set *set, const float *values, size_t count, float step, int16_t *weights, double *sum,
+    double *squares, double *lost);
+/// Takes weights of 16 bits apart: weight = 256 * high + low.
+void nephrite_code_split_weights(const int16_t *weights, size_t count, int8_t *high, int8_t *low);
+/// Puts weights of a query for signs where `nephrite_code_query` wants them, which is zero before.
+void nephrite_code_place_signs(const int16_t *weights, size_t dimension, int8_t *signs);
+
 /// Bytes of scratch memory that encoding needs, aligned to 64.
 size_t nephrite_encode_scratch(size_t dimension);
 /// Encodes `count` rows that start `stride` bytes apart into both planes; a plane's row has
@@ -115,8 +132,8 @@ void nephrite_encode_rows(
     void *high, void *low, void *signs, void *scratch);
 
 /// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
-/// Stores lower and upper bounds of ranks (higher is nearer) at the masked rows' places and returns the mask of rows
-/// whose upper bound is not below the threshold.
+/// Returns the mask of rows whose upper bound is not below the threshold, and stores lower and upper bounds of their ranks
+/// (higher is nearer) at their places; what is at the other places is of no use.
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper);
@@ -146,6 +163,11 @@ uint64_t nephrite_code_scan_rows(
 void nephrite_code_scan_rows_many(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *const *rows,
     size_t row_count, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
+/// Bounds the scores of up to 16 rows by both planes, which lie anywhere; the i-th has the place i. Returns the mask of rows
+/// whose upper bound is not below the threshold; `lower` and `upper` have 16 floats.
+uint32_t nephrite_code_refine_rows(
+    const nephrite_code_set *set, const nephrite_code_query *query, const void *const *high, const void *const *low,
+    size_t count, float threshold, float *lower, float *upper);
 /// Bounds the score of one row by both planes.
 void nephrite_code_refine(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *high, const void *low, float *lower,

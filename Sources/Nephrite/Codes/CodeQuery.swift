@@ -33,7 +33,8 @@ import CNephrite
     ) {
         let rotated = codec.rotated(query, subtractingCentre: metric == .euclidean)
         let queryNorm = norm(query)
-        let rotatedNorm = norm(rotated)
+        let size = Size(rotated)
+        let rotatedNorm = size.norm
         let range = Double(0x1p-49)...Double(0x1p49)
         guard range.contains(queryNorm) || metric == .euclidean, range.contains(rotatedNorm) else { return nil }
 
@@ -51,6 +52,7 @@ import CNephrite
         base.relative = roundedUp(arithmetic)
         base.scale = Float(1 / queryNorm)
         base.squared = Float(rotatedNorm * rotatedNorm)
+        base.rounding = roundedUp(32 * unit * max(rotatedNorm, queryNorm))
         if metric != .euclidean {
             var offset = 0.0
             for (a, b) in zip(query, codec.centre) { offset += Double(a) * Double(b) }
@@ -82,34 +84,27 @@ import CNephrite
             return bound
         }
 
-        let fine = Weights(
-            rotated, maximum: Double(nephrite_code_weight_max),
-            sum: Double(nephrite_code_weight_sum_max))
-        let coarse = Weights(rotated, maximum: 127, sum: .infinity)
         // Only approximate searches look at signs.
         let looksAtSigns = codec.signStride > 0 && deviations != nil
-        let signs =
-            looksAtSigns ? Weights(rotated, maximum: Double(nephrite_code_sign_weight_max), sum: .infinity) : nil
         let count = rotated.count
         let signCount = looksAtSigns ? 8 * nephrite_code_sign_bytes(codec.dimension) : 0
-        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: count * 5 + signCount, alignment: 64)
-        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: count * 5 + signCount)
+        let byteCount = count * 7 + signCount
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
         let wide = unsafe memory.bindMemory(to: Int16.self, capacity: count)
-        let bytes = unsafe (memory + 2 * count).bindMemory(to: Int8.self, capacity: 3 * count + signCount)
-        for index in 0..<count {
-            let value: Int = Int(fine.values[index])
-            let low: Int = Int(Int8(truncatingIfNeeded: value))
-            unsafe wide[index] = Int16(value)
-            unsafe bytes[index] = Int8((value - low) / 256)
-            unsafe bytes[count + index] = Int8(low)
-            unsafe bytes[2 * count + index] = Int8(coarse.values[index])
+        let spare = unsafe (memory + 2 * count).bindMemory(to: Int16.self, capacity: count)
+        let bytes = unsafe (memory + 4 * count).bindMemory(to: Int8.self, capacity: 3 * count + signCount)
+        let fine = unsafe Weights(
+            rotated, size, maximum: Double(nephrite_code_weight_max), sum: Double(nephrite_code_weight_sum_max), wide)
+        unsafe nephrite_code_split_weights(wide, count, bytes, bytes + count)
+        var signs: Weights?
+        if looksAtSigns {
+            signs = unsafe Weights(
+                rotated, size, maximum: Double(nephrite_code_sign_weight_max), sum: .infinity, spare)
+            unsafe nephrite_code_place_signs(spare, codec.dimension, bytes + 3 * count)
         }
-        if let signs {
-            for index in 0..<codec.dimension {
-                unsafe bytes[3 * count + index] =
-                    Int8(signs.values[index]) << (3 - Self.bit(of: index, signCount / 8) % 4)
-            }
-        }
+        let coarse = unsafe Weights(rotated, size, maximum: 127, sum: .infinity, spare)
+        for index in 0..<count { unsafe bytes[2 * count + index] = Int8(truncatingIfNeeded: spare[index]) }
         unsafe pointer = UnsafeMutablePointer<nephrite_code_query>.allocate(capacity: 1)
         unsafe pointer.initialize(
             to: nephrite_code_query(
@@ -125,17 +120,25 @@ import CNephrite
         unsafe memory.deallocate()
     }
 
-    /// The bit of a byte that holds a component's sign: blocks of 64 bytes, then one block of what is left.
-    private static func bit(of component: Int, _ byteCount: Int) -> Int {
-        let start = component / 512 * 64
-        return (component - 8 * start) / min(64, byteCount - start)
+    /// How large the components of a vector are: the largest of them, the sum of their absolute values, and their norm.
+    private struct Size {
+        var largest = 0.0
+        var total = 0.0
+        var norm = 0.0
+
+        /// - Parameter vector: a rotated vector, which has a multiple of 32 components.
+        init(_ vector: [Float]) {
+            var squares = 0.0
+            unsafe nephrite_code_measure(
+                nephrite_code_set_in_use(), vector, vector.count, &largest, &total, &squares)
+            norm = squares.squareRoot()
+        }
     }
 
     /// A vector as integers times a step.
     private struct Weights {
         let step: Float
-        let values: [Double]
-        var sum = 0.0
+        let sum: Double
         let norm: Double
         /// The norm of what is lost.
         let error: Double
@@ -143,48 +146,25 @@ import CNephrite
         /// - Parameters:
         ///   - maximum: the largest absolute value allowed.
         ///   - sum: the largest sum of absolute values allowed.
-        init(_ vector: [Float], maximum: Double, sum largestSum: Double) {
-            var largest = 0.0
-            var total = 0.0
-            for component in vector {
-                largest = max(largest, Double(component.magnitude))
-                total += Double(component.magnitude)
-            }
+        ///   - weights: room for the integers.
+        init(
+            _ vector: [Float], _ size: Size, maximum: Double, sum largestSum: Double,
+            _ weights: UnsafeMutablePointer<Int16>
+        ) {
             // Rounded up, so that no weight exceeds its limit; rounding adds a half to each at most.
-            let wanted = max(largest / maximum, total / (largestSum - Double(vector.count)))
+            let wanted = max(size.largest / maximum, size.total / (largestSum - Double(vector.count)))
             step = Double(Float(wanted)) < wanted ? Float(wanted).nextUp : Float(wanted)
-            // Adding and taking away this much rounds to the nearest integer, to even ones in between.
-            let rounder = 0x1.8p52
-            let wide = Double(step)
-            var lost = 0.0
-            var total8 = SIMD8<Double>.zero
-            var lost8 = SIMD8<Double>.zero
-            values = unsafe [Double](unsafeUninitializedCapacity: vector.count) { values, count in
-                // Rotated vectors have a multiple of 32 components.
-                for start in stride(from: 0, to: vector.count, by: 8) {
-                    var components = SIMD8<Double>.zero
-                    for lane in 0..<8 { components[lane] = Double(vector[start + lane]) }
-                    let rounded = (components / wide + rounder) - rounder
-                    let rest = components - rounded * wide
-                    lost8 += rest * rest
-                    total8 += rounded
-                    for lane in 0..<8 { unsafe (values.baseAddress! + start + lane).initialize(to: rounded[lane]) }
-                }
-                count = vector.count
-            }
-            for lane in 0..<8 {
-                lost += lost8[lane]
-                sum += total8[lane]
-            }
+            var (sum, squares, lost) = (0.0, 0.0, 0.0)
+            unsafe nephrite_code_weigh(
+                nephrite_code_set_in_use(), vector, vector.count, step, weights, &sum, &squares, &lost)
+            self.sum = sum
+            norm = squares.squareRoot()
             error = lost.squareRoot()
-            norm = rootOfSquares(values)
         }
     }
 }
 
 private func norm(_ values: [Float]) -> Double { norm(count: values.count) { Double(values[$0]) } }
-
-private func rootOfSquares(_ values: [Double]) -> Double { norm(count: values.count) { values[$0] } }
 
 /// Four sums at a time: one alone would wait for itself.
 @inline(__always)

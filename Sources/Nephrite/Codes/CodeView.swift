@@ -9,6 +9,7 @@ import Synchronization
     /// Slots at or beyond it have no code.
     let slotCapacity: Int
     private let memory: any CodeMemory
+    private let chunkShift: Int
 
     /// A view of memory that someone else keeps: the code file, or a test.
     init(codec: VectorCodec, chunkSlotCount: Int, slotCapacity: Int, memory: any CodeMemory) {
@@ -17,7 +18,12 @@ import Synchronization
         self.chunkSlotCount = chunkSlotCount
         self.slotCapacity = slotCapacity
         self.memory = memory
+        chunkShift = chunkSlotCount.trailingZeroBitCount
     }
+
+    /// The chunk of a slot, and the slot's row in it.
+    @inline(__always)
+    func place(ofSlot slot: Int) -> (chunk: Int, row: Int) { (slot >> chunkShift, slot & (chunkSlotCount - 1)) }
 
     /// The rows of the high plane of slots `chunk * chunkSlotCount` and following.
     func highRows(chunk: Int) -> UnsafeRawPointer { unsafe memory.highRows(chunk: chunk) }

@@ -4,13 +4,15 @@ import CNephrite
 import StorageIO
 
 /// The state of a query on one thread.
-final class CascadeQuery {
+@safe final class CascadeQuery {
     /// A row that may be among the nearest, with an upper bound of its rank.
     struct Candidate {
         var upper: Float
         var slot: UInt32
     }
 
+    /// Bytes of a plane that caches are taken to hold.
+    private static let cachedByteCount = 8 << 20
     /// Candidates kept before they are compared.
     static let candidateLimit = 8_192
 
@@ -22,6 +24,14 @@ final class CascadeQuery {
     private let accepts: (@Sendable (UInt32) -> Bool)?
     private let after: SearchPosition?
     private let clock: SystemClock?
+    private let kernels: OpaquePointer
+    /// How many rows are wanted.
+    private let limit: Int
+    /// Where the kernels keep the query's candidates themselves; nil if rows are to be asked about one by one, or if stages
+    /// are to be timed.
+    let codeSearch: CodeSearch?
+    /// Whether the codes are so few that they are likely to be in a cache: nothing is to be gained by waiting for them.
+    private let isCached: Bool
     /// Rows that were compared in float32.
     var exact: ExactScanner { unsafe scanner }
     @exclusivity(unchecked) private var scanner: ExactScanner
@@ -46,6 +56,9 @@ final class CascadeQuery {
         after = request.after
         clock = request.isTimed ? SystemClock() : nil
         accepts = plan.accepts
+        unsafe kernels = nephrite_code_set_in_use()
+        limit = request.limit
+        isCached = plan.rowCount * (plan.codes?.codec.lowStride ?? 0) <= Self.cachedByteCount
         unsafe scanner = ExactScanner(
             metric: plan.metric, query: request.queries[index], stride: snapshot.identity.stride, limit: request.limit,
             floor: request.floor)
@@ -53,6 +66,29 @@ final class CascadeQuery {
         unsafe lowers = BoundHeap(limit: request.limit)
         unsafe least = request.floor
         if case .approximateCandidates(let count) = request.mode { budget = TopK(limit: max(count, request.limit)) }
+        let isPlain = plan.accepts == nil && request.after == nil && !request.isTimed && budget == nil
+        codeSearch =
+            isPlain ? code.map { CodeSearch($0, limit: request.limit, threshold: request.floor) } : nil
+    }
+
+    /// Has the kernels go on with the query's state: brings both thresholds to the higher one, and makes room.
+    func beginRun(_ search: CodeSearch) {
+        refreshThreshold()
+        search.raise(to: threshold)
+        if search.isFull { takeCandidates(search) }
+    }
+
+    /// Takes over what the kernels came to.
+    func endRun(_ search: CodeSearch, rowCount: Int, bySigns: Bool) {
+        if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
+        raise(to: search.threshold)
+    }
+
+    private func takeCandidates(_ search: CodeSearch) {
+        search.takeCandidates(from: threshold) { candidate in
+            unsafe candidates.append(candidate)
+            if unsafe candidates.count >= Self.candidateLimit { shrink() }
+        }
     }
 
     /// Looks at what other threads have found.
@@ -93,7 +129,7 @@ final class CascadeQuery {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
             let slot = slots[index]
-            let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+            let (chunk, row) = codes.place(ofSlot: Int(slot))
             unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride)
             if bySigns { unsafe prefetch(codes.highRows(chunk: chunk) + row * stride, byteCount: stride) }
             unsafe pending.append(unsafe Candidate(upper: upper[index], slot: slot))
@@ -109,7 +145,7 @@ final class CascadeQuery {
     ) {
         if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
         guard let codes else { return }
-        let (chunk, firstRow) = firstSlot.quotientAndRemainder(dividingBy: codes.chunkSlotCount)
+        let (chunk, firstRow) = codes.place(ofSlot: firstSlot)
         let stride = codes.codec.lowStride
         let low = unsafe codes.lowRows(chunk: chunk)
         let high = unsafe codes.highRows(chunk: chunk)
@@ -122,7 +158,7 @@ final class CascadeQuery {
             if bySigns { unsafe prefetch(high + offset, byteCount: stride) }
             unsafe pending.append(Candidate(upper: survivor.upper, slot: UInt32(firstSlot) + survivor.place))
         }
-        unsafe settle(first: threshold == -.infinity ? pending.count : settledCount)
+        unsafe settle(first: threshold == -.infinity || isCached ? pending.count : settledCount)
     }
 
     private func prefetch(_ code: UnsafeRawPointer, byteCount: Int) {
@@ -154,23 +190,66 @@ final class CascadeQuery {
     /// Bounds all pending candidates by both planes.
     func settle() { unsafe settle(first: pending.count) }
 
+    /// Of many pending candidates the most promising go first: they raise the threshold, which spares most of the others.
     private func settle(first count: Int) {
-        guard count > 0, let code, let codes else { return }
+        guard count > 0 else { return }
         let start = clock?.monotonicNanoseconds() ?? 0
-        let kernels = unsafe nephrite_code_set_in_use()
-        for index in 0..<count where unsafe !(pending[index].upper < threshold) {
-            let slot = unsafe pending[index].slot
-            let (chunk, row) = Int(slot).quotientAndRemainder(dividingBy: codes.chunkSlotCount)
-            var lower: Float = 0
-            var upper: Float = 0
-            unsafe nephrite_code_refine(
-                kernels, code.pointer, codes.highRows(chunk: chunk) + row * codes.codec.highStride,
-                codes.lowRows(chunk: chunk) + row * codes.codec.lowStride, &lower, &upper)
-            unsafe tally.refined += 1
-            if !(upper < threshold), accepts?(slot) ?? true { keep(slot, lower: lower, upper: upper) }
+        let limit = max(limit, Self.groupSize)
+        if count > 2 * limit {
+            var best = BoundHeap(limit: limit)
+            for index in 0..<count { best.offer(unsafe pending[index].upper) }
+            let pivot = best.threshold
+            refine(first: count) { !($0 < pivot) }
+            refine(first: count) { $0 < pivot }
+        } else {
+            refine(first: count) { _ in true }
         }
         unsafe pending.removeFirst(count)
         if let clock { unsafe tally.refineTime += clock.monotonicNanoseconds() - start }
+    }
+
+    /// Candidates that are bounded by both planes in one call.
+    fileprivate static let groupSize = 16
+
+    /// Bounds those of the first pending candidates by both planes whose upper bound is chosen and not below the threshold.
+    @inline(__always)
+    private func refine(first count: Int, where isChosen: (Float) -> Bool) {
+        guard let code, let codes else { return }
+        let size = Self.groupSize
+        unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: 2 * size) { rows in
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * size) { bounds in
+                unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: size) { slots in
+                    var group = unsafe RefinedRows(
+                        codes: codes, rows: rows.baseAddress!, bounds: bounds.baseAddress!, slots: slots.baseAddress!)
+                    for index in 0..<count {
+                        let candidate = unsafe pending[index]
+                        guard !(candidate.upper < threshold), isChosen(candidate.upper) else { continue }
+                        unsafe group.append(candidate.slot)
+                        if unsafe group.count == size { unsafe refine(&group, code) }
+                    }
+                    unsafe refine(&group, code)
+                }
+            }
+        }
+    }
+
+    /// Bounds the rows of a group, keeps those that may be among the nearest, and empties it.
+    private func refine(_ group: inout RefinedRows, _ code: CodeQuery) {
+        let count = unsafe group.count
+        guard count > 0 else { return }
+        unsafe tally.refined += count
+        let (lower, upper) = unsafe (group.bounds, group.bounds + Self.groupSize)
+        var rest = unsafe nephrite_code_refine_rows(
+            kernels, code.pointer, group.rows, group.rows + Self.groupSize, count, threshold, lower, upper)
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            rest &= rest - 1
+            let slot = unsafe group.slots[index]
+            if unsafe !(upper[index] < threshold), accepts?(slot) ?? true {
+                unsafe keep(slot, lower: lower[index], upper: upper[index])
+            }
+        }
+        unsafe group.count = 0
     }
 
     private func keep(_ slot: UInt32, lower: Float, upper: Float) {
@@ -205,6 +284,13 @@ final class CascadeQuery {
     /// Compares what is left, the most promising first.
     func finish() {
         settle()
+        if let search = codeSearch {
+            beginRun(search)
+            unsafe nephrite_code_search_settle(kernels, search.pointer)
+            raise(to: search.threshold)
+            unsafe tally.refined += search.refinedCount
+            takeCandidates(search)
+        }
         refreshThreshold()
         compareCandidates()
     }
@@ -214,7 +300,13 @@ final class CascadeQuery {
         let limit = unsafe max(least, scanner.threshold)
         unsafe candidates.removeAll { $0.upper < limit }
         unsafe candidates.sort { $0.upper > $1.upper }
-        for candidate in unsafe candidates {
+        let count = unsafe candidates.count
+        for index in 0..<min(Self.vectorsAhead, count) { unsafe prefetchVector(candidates[index].slot) }
+        for index in 0..<count {
+            let candidate = unsafe candidates[index]
+            if index + Self.vectorsAhead < count {
+                unsafe prefetchVector(candidates[index + Self.vectorsAhead].slot)
+            }
             if unsafe candidate.upper < max(threshold, scanner.threshold) { break }
             unsafe tally.compared += 1
             compareRows(1, firstSlot: Int(candidate.slot))
@@ -222,6 +314,15 @@ final class CascadeQuery {
         unsafe candidates.removeAll(keepingCapacity: true)
         if unsafe scanner.isFull { unsafe raise(to: scanner.threshold) }
         if let clock { unsafe tally.compareTime += clock.monotonicNanoseconds() - start }
+    }
+
+    /// Vectors that are on their way while one is compared, and bytes of each: what follows, the processor foresees.
+    private static let vectorsAhead = 4
+    private static let vectorByteCountAhead = 2_048
+
+    private func prefetchVector(_ slot: UInt32) {
+        unsafe prefetch(
+            snapshot.vectorAddress(slot), byteCount: min(snapshot.identity.stride, Self.vectorByteCountAhead))
     }
 
     private func compareRows(_ mask: UInt64, firstSlot: Int) {
@@ -244,6 +345,46 @@ final class CascadeQuery {
 
     /// Adds the time that the part took to what its stages took.
     func noteScan(nanoseconds: UInt64) { unsafe tally.scanTime += nanoseconds }
+}
+
+/// Rows that wait to be bounded by both planes, valid while they do.
+@unsafe private struct RefinedRows {
+    let codes: CodeView
+    /// Those of the high plane, and behind them those of the low plane.
+    let rows: UnsafeMutablePointer<UnsafeRawPointer?>
+    /// Lower bounds, and behind them upper bounds.
+    let bounds: UnsafeMutablePointer<Float>
+    let slots: UnsafeMutablePointer<UInt32>
+    var count = 0
+    /// The chunk of the last row, and where its planes begin.
+    private var chunk = -1
+    private var high: UnsafeRawPointer
+    private var low: UnsafeRawPointer
+
+    init(
+        codes: CodeView, rows: UnsafeMutablePointer<UnsafeRawPointer?>, bounds: UnsafeMutablePointer<Float>,
+        slots: UnsafeMutablePointer<UInt32>
+    ) {
+        unsafe self.codes = codes
+        unsafe self.rows = rows
+        unsafe self.bounds = bounds
+        unsafe self.slots = slots
+        unsafe high = UnsafeRawPointer(rows)
+        unsafe low = UnsafeRawPointer(rows)
+    }
+
+    mutating func append(_ slot: UInt32) {
+        let (chunk, row) = unsafe codes.place(ofSlot: Int(slot))
+        if unsafe chunk != self.chunk {
+            unsafe self.chunk = chunk
+            unsafe high = codes.highRows(chunk: chunk)
+            unsafe low = codes.lowRows(chunk: chunk)
+        }
+        unsafe (rows + count).initialize(to: high + row * codes.codec.highStride)
+        unsafe (rows + CascadeQuery.groupSize + count).initialize(to: low + row * codes.codec.lowStride)
+        unsafe (slots + count).initialize(to: slot)
+        unsafe count += 1
+    }
 }
 
 /// The slots of the rows of a block: one behind the other, or listed.

@@ -55,10 +55,16 @@ import StorageIO
     /// Whether there is one query, which has a form as integers.
     private var isForOneCode: Bool { uncoded.isEmpty && coded.count == 1 }
 
+    /// Whether the kernels keep the candidates of all queries that have a form as integers.
+    private var isForRuns: Bool {
+        !coded.isEmpty && coded.allSatisfy { $0.codeSearch != nil } && plan.codes.flatMap(runLength) != nil
+    }
+
     private func run(_ pages: Range<Int>) throws {
         switch plan.request.rows {
         case .none: return
         case .all where plan.codes == nil && queries.count == 1: try compareRuns(pages, queries[0])
+        case .all where isForRuns, .predicate where isForRuns: try searchRuns(pages)
         case .all where isForOneCode, .predicate where isForOneCode: try boundRuns(pages, coded[0])
         case .all, .predicate:
             try forEachPage(pages) { page in

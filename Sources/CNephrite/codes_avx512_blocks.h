@@ -1,0 +1,128 @@
+// Blocks of 64 rows for codes_avx512.c: a rough upper bound first, which needs no root and no division, and the bounds
+// themselves for the rows that it leaves.
+
+// The rough upper bound has 1 for the sine: a row is dropped if
+//     scale * sum * step + centred norm * (centred - squares * centred norm) + norm * per_norm + residual * spread
+// is below the limit. For cosines the threshold is brought to the other side by the norm. Each coefficient has what rounding
+// can change; see the article.
+struct screen {
+    float step, centred, squares, norm, spread, limit;
+};
+
+AVX512 struct screen make_screen(const nephrite_code_bound *bound, float threshold) {
+    const float more = 1 + 0x1p-18f, little = 0x1p-21f;
+    struct screen screen = {
+        .step = bound->step,
+        .centred = bound->per_centred * more + bound->rounding,
+        .squares = 0,
+        .norm = bound->per_norm * more + bound->rounding,
+        .spread = bound->spread * more,
+        .limit = threshold - bound->offset,
+    };
+    if (bound->metric == 2) {
+        screen.squares = (1 - bound->relative) * 0.5f * (1 - little);
+        screen.limit = 0.5f * (threshold + bound->squared * (1 - bound->relative));
+        screen.limit -= little * (fabsf(threshold) + bound->squared);
+    } else if (bound->metric == 1) {
+        screen.limit -= little * (fabsf(threshold) + fabsf(bound->offset));
+    } else {
+        const float needed = (threshold - bound->relative) / bound->scale;
+        screen.norm -= needed - little * fabsf(needed);
+        screen.limit = -bound->offset - little * fabsf(bound->offset);
+    }
+    return screen;
+}
+
+// Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of the rows.
+AVX512 void turn_over(const uint8_t *bytes, size_t row_bytes, __m512i *four) {
+    __m512i rows[4];
+    UNROLL for (size_t g = 0; g < 4; g += 1) {
+        const uint8_t *start = bytes + g * row_bytes;
+        __m512i lanes = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)start));
+        UNROLL for (int l = 1; l < 4; l += 1) {
+            const __m128i row = _mm_loadu_si128((const __m128i *)(const void *)(start + 4 * (size_t)l * row_bytes));
+            lanes = l == 1   ? _mm512_inserti32x4(lanes, row, 1)
+                    : l == 2 ? _mm512_inserti32x4(lanes, row, 2)
+                             : _mm512_inserti32x4(lanes, row, 3);
+        }
+        rows[g] = lanes;
+    }
+    const __m512i a = _mm512_unpacklo_epi32(rows[0], rows[1]), b = _mm512_unpacklo_epi32(rows[2], rows[3]);
+    const __m512i c = _mm512_unpackhi_epi32(rows[0], rows[1]), d = _mm512_unpackhi_epi32(rows[2], rows[3]);
+    four[0] = _mm512_unpacklo_epi64(a, b);
+    four[1] = _mm512_unpackhi_epi64(a, b);
+    four[2] = _mm512_unpacklo_epi64(c, d);
+    four[3] = _mm512_unpackhi_epi64(c, d);
+}
+
+// The factors of 16 rows that follow one another.
+AVX512 void load_factors16(const uint8_t *bytes, size_t row_bytes, struct factors16 *factors) {
+    __m512i four[4];
+    turn_over(bytes, row_bytes, four);
+    factors->scale = (v16f)four[0];
+    factors->centred_norm = (v16f)four[1];
+    factors->norm = (v16f)four[2];
+    factors->residual = (v16f)_mm512_slli_epi32(four[3], 16);
+    factors->inverse = (v16f)_mm512_and_si512(four[3], _mm512_set1_epi32((int)0xffff0000u));
+}
+
+// The scale where estimates are corrected for what quantisation takes from a row in its own direction.
+AVX512 __m512 corrected_scale(const struct factors16 *factors) {
+    const __m512 ratio = _mm512_div_ps((__m512)factors->residual, (__m512)factors->centred_norm);
+    const __m512 lost = _mm512_mul_ps(ratio, ratio), scale = (__m512)factors->scale;
+    return _mm512_fmadd_ps(scale, _mm512_mul_ps(lost, _mm512_add_ps(lost, _mm512_set1_ps(1))), scale);
+}
+
+// Which of 16 rows reach the threshold: by the rough bound, then by the bound itself, which is stored.
+AVX512 uint32_t keep16(
+    const nephrite_code_bound *bound, const struct screen *screen, __m512 sum, const struct factors16 *factors,
+    __m512 scale, float threshold, float *lower, float *upper) {
+    const __m512 centred = (__m512)factors->centred_norm;
+    __m512 value = _mm512_fnmadd_ps(centred, _mm512_set1_ps(screen->squares), _mm512_set1_ps(screen->centred));
+    value = _mm512_mul_ps(centred, value);
+    value = _mm512_fmadd_ps((__m512)factors->norm, _mm512_set1_ps(screen->norm), value);
+    value = _mm512_fmadd_ps((__m512)factors->residual, _mm512_set1_ps(screen->spread), value);
+    value = _mm512_fmadd_ps(scale, _mm512_mul_ps(sum, _mm512_set1_ps(screen->step)), value);
+    if (_mm512_cmp_ps_mask(value, _mm512_set1_ps(screen->limit), _CMP_NLT_UQ) == 0) return 0;
+    const v16f sums = (v16f)sum;
+    return bound_rows(bound, &sums, factors, threshold, lower, upper);
+}
+
+AVX512 uint64_t block64_of(
+    const nephrite_code_query *query, const int by_signs, const uint8_t *rows, float threshold, float *lower,
+    float *upper) {
+    const size_t code_bytes =
+        by_signs ? nephrite_code_sign_bytes(query->dimension) : nephrite_code_nibble_bytes(query->dimension);
+    const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
+    const nephrite_code_bound *bound = by_signs ? &query->sign_bound : &query->coarse_bound;
+    const __m512i all = _mm512_set1_epi32(by_signs ? query->sign_sum : 15 * query->coarse_sum);
+    const struct screen screen = make_screen(bound, threshold);
+    uint64_t kept = 0;
+    for (int first = 0; first < nephrite_code_block_rows; first += 16, rows += 16 * row_bytes) {
+        __m128i found[4];
+        UNROLL for (size_t g = 0; g < 4; g += 1) {
+            const uint8_t *start = rows + 4 * g * row_bytes;
+            if (by_signs) {
+                const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
+                found[g] = sign_sums4(query, four);
+            } else {
+                found[g] = coarse_rows4(query, start, row_bytes);
+            }
+        }
+        const __m256i front = _mm256_inserti128_si256(_mm256_castsi128_si256(found[0]), found[1], 1);
+        const __m256i back = _mm256_inserti128_si256(_mm256_castsi128_si256(found[2]), found[3], 1);
+        const __m512i sums = _mm512_inserti64x4(_mm512_castsi256_si512(front), back, 1);
+        struct factors16 factors;
+        load_factors16(rows + code_bytes, row_bytes, &factors);
+        const __m512 scale = bound->correction == 0 ? (__m512)factors.scale : corrected_scale(&factors);
+        const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), all));
+        kept |= (uint64_t)keep16(bound, &screen, sum, &factors, scale, threshold, lower + first, upper + first) << first;
+    }
+    return kept;
+}
+
+CODE_TARGET static uint64_t block64_screened(
+    const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
+    return by_signs ? block64_of(query, 1, rows, threshold, lower, upper)
+                    : block64_of(query, 0, rows, threshold, lower, upper);
+}

@@ -1,0 +1,221 @@
+// The second half of codes_template.h, which includes it: sums over signs and over both planes where the file of an
+// implementation has none of its own, bounds from sums and factors, and the implementation's struct.
+#ifndef CODE_SIGNS
+#define CODE_SIGNS signs4
+typedef int8_t v16c __attribute__((ext_vector_type(16), aligned(1)));
+typedef int16_t v16s __attribute__((ext_vector_type(16), aligned(2)));
+
+// Sixteen bytes of a block and one bit of each at a time: lanes of ones let weights through.
+CODE_INLINE int32_t signs1(const int8_t *weights, const uint8_t *bits, size_t byte_count) {
+    v16i sums = {0};
+    while (byte_count > 0) {
+        const size_t block = byte_count < 64 ? byte_count : 64;
+        v16s lanes = {0};
+        for (int j = 0; j < 8; j += 1) {
+            const v16c bit = (v16c)(int8_t)(uint8_t)(1 << j);
+            v16s found = {0};
+            for (size_t i = 0; i < block; i += 16) {
+                const v16c bytes = *(const v16c *)(const void *)(bits + i);
+                const v16c taken = (v16c)((bytes & bit) == bit) & *(const v16c *)(const void *)(weights + i);
+                found += __builtin_convertvector(taken, v16s);
+            }
+            lanes += found * (int16_t)(1 << j % 4);
+            weights += block;
+        }
+        sums += __builtin_convertvector(lanes, v16i);
+        bits += block;
+        byte_count -= block;
+    }
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i += 1) sum += sums[i];
+    return sum / 8;
+}
+
+CODE_TARGET static void signs4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
+    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
+    for (int r = 0; r < 4; r += 1) sums[r] = signs1(query->signs, rows[r], byte_count);
+}
+#endif
+
+#ifndef CODE_REFINED
+#define CODE_REFINED refined
+CODE_TARGET static int32_t refined(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low) {
+    const int16_t *weights = query->fine;
+    size_t left = nephrite_code_nibble_bytes(query->dimension);
+    int32_t sum = 0;
+    while (left > 0) {
+        const size_t block = left < 64 ? left : 64;
+        for (int shift = 0; shift < 8; shift += 4) {
+            for (size_t j = 0; j < block; j += 1) {
+                const int16_t h = (int16_t)((high[j] >> shift) & 15), l = (int16_t)((low[j] >> shift) & 15);
+                const int16_t detail = (int16_t)(h == 15 ? 8 * l - 12 : h == 0 ? 8 * l - 108 : 2 * l - 15);
+                const int16_t value = (int16_t)(32 * h - 240 + detail);
+                sum += (int32_t)weights[j] * value;
+            }
+            weights += block;
+        }
+        high += block;
+        low += block;
+        left -= block;
+    }
+    return sum;
+}
+#endif
+
+#ifndef CODE_KEPT
+#define CODE_KEPT kept16
+CODE_INLINE uint32_t kept16(const float *upper, float threshold) {
+    uint32_t kept = 0;
+    for (int i = 0; i < 16; i += 1) kept |= (uint32_t) !(upper[i] < threshold) << i;
+    return kept;
+}
+#endif
+
+#define FACTOR(n)                                                                                                     \
+    __builtin_shufflevector(                                                                                          \
+        __builtin_shufflevector(four[0], four[1], n, n + 4, n + 8, n + 12, n + 16, n + 20, n + 24, n + 28),            \
+        __builtin_shufflevector(four[2], four[3], n, n + 4, n + 8, n + 12, n + 16, n + 20, n + 24, n + 28), 0, 1, 2,   \
+        3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+
+// The factors of 16 rows.
+struct factors16 {
+    v16f scale, centred_norm, norm, residual, inverse;
+};
+
+// From the factors as they are stored, 16 bytes a row.
+CODE_INLINE void unpack_factors(const float *factors, struct factors16 *rows) {
+    const v16f four[4] = {CV16(factors), CV16(factors + 16), CV16(factors + 32), CV16(factors + 48)};
+    const v16f packed = FACTOR(3);
+    rows->scale = FACTOR(0);
+    rows->centred_norm = FACTOR(1);
+    rows->norm = FACTOR(2);
+    rows->residual = (v16f)((v16u)packed << 16u);
+    rows->inverse = (v16f)((v16u)packed & 0xffff0000u);
+}
+
+// Bounds of 16 rows from their sums and factors.
+CODE_INLINE uint32_t bound_rows(
+    const nephrite_code_bound *bound, const v16f *sums, const struct factors16 *rows, float threshold, float *lower,
+    float *upper) {
+    const v16f sum = *sums, centred_norm = rows->centred_norm, norm = rows->norm, residual = rows->residual;
+    v16f estimate = rows->scale * sum * bound->step;
+    v16f cosine = sum * rows->inverse * bound->angle;
+    if (bound->correction != 0) {
+        const v16f ratio = residual / centred_norm, lost = ratio * ratio;
+        estimate += estimate * lost * (lost + 1.0f);
+        cosine = estimate * bound->correction / centred_norm;
+    }
+    const v16f rest = 1.0f - cosine * cosine;
+    const v16f sine = __builtin_elementwise_sqrt(
+        __builtin_elementwise_max(rest, (v16f)0.0f) + NEPHRITE_SINE_MARGIN);
+    v16f half = residual * sine * bound->spread + centred_norm * bound->per_centred + norm * bound->per_norm;
+    v16f middle;
+    if (bound->metric == 2) {
+        const v16f squares = centred_norm * centred_norm + bound->squared;
+        middle = estimate * 2.0f - squares;
+        half = half * 2.0f + squares * bound->relative;
+    } else if (bound->metric == 1) {
+        middle = estimate + bound->offset;
+    } else {
+        const v16f factor = bound->scale / norm;
+        middle = (estimate + bound->offset) * factor;
+        half = half * factor + bound->relative;
+    }
+    V16(lower) = middle - half;
+    V16(upper) = middle + half;
+    return CODE_KEPT(upper, threshold);
+}
+
+CODE_TARGET static uint32_t bounds16(
+    const nephrite_code_bound *bound, const float *sums, const float *factors, float threshold, float *lower,
+    float *upper) {
+    struct factors16 rows;
+    unpack_factors(factors, &rows);
+    const v16f sum = CV16(sums);
+    return bound_rows(bound, &sum, &rows, threshold, lower, upper);
+}
+
+#ifndef CODE_REFINED16
+#define CODE_REFINED16 refined16
+CODE_INLINE void refined16(
+    const nephrite_code_query *query, const uint8_t *const *high, const uint8_t *const *low, size_t count,
+    int32_t *sums) {
+    for (size_t i = 0; i < count; i += 1) sums[i] = CODE_REFINED(query, high[i], low[i]);
+}
+#endif
+
+// Bounds of up to 16 rows by both planes: scale, residual and inverse are those of both, the norms are the row's.
+CODE_TARGET static uint32_t refine16(
+    const nephrite_code_query *query, const uint8_t *const *high, const uint8_t *const *low, size_t count,
+    float threshold, float *lower, float *upper) {
+    const size_t code_bytes = nephrite_code_nibble_bytes(query->dimension);
+    _Alignas(64) int32_t found[16] = {0};
+    _Alignas(64) float norms[64], code[64];
+    CODE_REFINED16(query, high, low, count, found);
+    for (size_t i = 0; i < 16; i += 1) {
+        const size_t row = i < count ? i : count - 1;
+        memcpy(norms + 4 * i, high[row] + code_bytes, 16);
+        memcpy(code + 4 * i, low[row] + code_bytes, 16);
+    }
+    struct factors16 rows, of_both;
+    unpack_factors(norms, &rows);
+    {
+        const v16f four[4] = {CV16(code), CV16(code + 16), CV16(code + 32), CV16(code + 48)};
+        of_both.scale = FACTOR(0);
+        of_both.residual = FACTOR(1);
+        of_both.inverse = FACTOR(2);
+    }
+    of_both.centred_norm = rows.centred_norm;
+    of_both.norm = rows.norm;
+    const v16f sums = __builtin_convertvector(*(const v16i *)(const void *)found, v16f);
+    return bound_rows(&query->refined_bound, &sums, &of_both, threshold, lower, upper) & ((1u << count) - 1);
+}
+
+#ifndef CODE_BLOCK64
+#define CODE_BLOCK64 block64
+CODE_TARGET static uint64_t block64(
+    const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
+    const size_t code_bytes =
+        by_signs ? nephrite_code_sign_bytes(query->dimension) : nephrite_code_nibble_bytes(query->dimension);
+    const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
+    const nephrite_code_bound *bound = by_signs ? &query->sign_bound : &query->coarse_bound;
+    const int32_t all = by_signs ? query->sign_sum : 15 * query->coarse_sum;
+    uint64_t kept = 0;
+    for (int first = 0; first < nephrite_code_block_rows; first += 16, rows += 16 * row_bytes) {
+        _Alignas(64) int32_t found[16];
+        _Alignas(64) float factors[64];
+        for (size_t r = 0; r < 16; r += 4) {
+            const uint8_t *start = rows + r * row_bytes;
+            const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
+            if (by_signs) CODE_SIGNS(query, four, found + r);
+            else coarse4(query, four, found + r);
+        }
+        for (size_t r = 0; r < 16; r += 1) memcpy(factors + 4 * r, rows + r * row_bytes + code_bytes, 16);
+        struct factors16 unpacked;
+        unpack_factors(factors, &unpacked);
+        const v16f sums = __builtin_convertvector(*(const v16i *)(const void *)found * 2 - all, v16f);
+        kept |= (uint64_t)bound_rows(bound, &sums, &unpacked, threshold, lower + first, upper + first) << first;
+    }
+    return kept;
+}
+#endif
+
+#ifndef CODE_PASSES
+#define CODE_PASSES .prepare_pass = NULL, .pass64 = NULL,
+#endif
+
+const struct nephrite_code_set CODE_SET = {
+    .name = CODE_NAME,
+    .rotate = rotate,
+    .encode = encode,
+    .measure = measure,
+    .weigh = weigh,
+    .coarse4 = coarse4,
+    .coarse4x4 = coarse4x4,
+    .signs4 = CODE_SIGNS,
+    .refined = CODE_REFINED,
+    .bounds16 = bounds16,
+    .refine16 = refine16,
+    .block64 = CODE_BLOCK64,
+    CODE_PASSES
+};

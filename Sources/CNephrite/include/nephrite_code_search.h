@@ -1,0 +1,68 @@
+// The first two stages of a search by codes, for one query or for several that share a pass: rows are bounded by the high
+// plane or by their signs, what reaches the threshold is bounded by both planes, and that raises the threshold. The cascade
+// of Nephrite calls it for runs of blocks and compares in float32 what it leaves.
+#ifndef NEPHRITE_CODE_SEARCH_H
+#define NEPHRITE_CODE_SEARCH_H
+#include "nephrite_codes.h"
+
+enum {
+    /// Rows that wait until their low planes have arrived, at most.
+    nephrite_code_pending_rows = 32,
+    /// Queries that one call takes at most.
+    nephrite_code_search_queries = 64,
+};
+
+/// A row that may be among the nearest.
+typedef struct {
+    uint32_t slot;
+    float upper;
+} nephrite_code_candidate;
+
+/// A query's state on one thread. The caller makes it with nephrite_code_search_init, may raise `threshold` between calls,
+/// and takes candidates out.
+typedef struct {
+    const nephrite_code_query *query;
+    /// Rows that cannot reach it are left out.
+    float threshold;
+    /// The largest lower bounds of the rows so far: a heap with the least of them first, room for `limit`. The caller's.
+    float *lowers;
+    size_t limit, lower_count;
+    /// Rows whose upper bound by both planes was not below the threshold. The caller's, as is the room: a call adds
+    /// 64 * block_count + nephrite_code_pending_rows at most.
+    nephrite_code_candidate *candidates;
+    size_t candidate_count;
+    /// Rows that have been bounded by both planes.
+    size_t refined_count;
+    size_t pending_count;
+    nephrite_code_candidate pending[nephrite_code_pending_rows];
+    const void *pending_high[nephrite_code_pending_rows], *pending_low[nephrite_code_pending_rows];
+} nephrite_code_search;
+
+/// Where rows are that follow one another: the first of them in each plane, and its slot.
+typedef struct {
+    const void *high, *low;
+    /// Null: rows are bounded by the high plane first.
+    const void *signs;
+    uint32_t first_slot;
+} nephrite_code_rows;
+
+/// Makes a search that has seen nothing; `lowers` has room for `limit` floats, 1 or more.
+void nephrite_code_search_init(
+    nephrite_code_search *search, const nephrite_code_query *query, size_t limit, float *lowers, float threshold,
+    nephrite_code_candidate *candidates);
+/// Shows a query the rows of blocks of 64 that follow one another; `masks` has those of each block that take part.
+void nephrite_code_search_blocks(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint64_t *masks,
+    size_t block_count);
+/// Bytes of memory that nephrite_code_search_many needs for `count` queries of a dimension, aligned to 64.
+size_t nephrite_code_search_scratch(size_t dimension, size_t count);
+/// Gets `scratch` ready for queries that share passes.
+void nephrite_code_search_prepare(
+    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, void *scratch);
+/// As nephrite_code_search_blocks, for several queries of one codec and one metric, by the high plane.
+void nephrite_code_search_many(
+    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, const nephrite_code_rows *rows,
+    const uint64_t *masks, size_t block_count, void *scratch);
+/// Bounds the rows that still wait by both planes.
+void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search);
+#endif

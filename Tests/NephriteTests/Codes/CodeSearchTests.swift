@@ -1,0 +1,167 @@
+// Searches through runs of blocks inside the C target: against bounds of each row by itself, at every implementation.
+import CNephrite
+import Testing
+
+@testable import Nephrite
+
+@Suite struct CodeSearchTests {
+    private static let rowCount = 192
+    private static let metrics: [ScanMetric] = [.cosine, .dot, .euclidean]
+
+    /// Rows of many kinds: some near the query, some tiny, huge, or without a bound.
+    private static func rows(_ dimension: Int, near query: [Float]) -> [[Float]] {
+        var values = SeededValues(seed: UInt64(dimension))
+        return (0..<rowCount).map { index in
+            let noise = values.floats(dimension)
+            return switch index % 8 {
+            case 0: zip(query, noise).map { $0 + 0.3 * $1 }
+            case 1: zip(query, noise).map { 1e-3 * $0 + 1e-4 * $1 }
+            case 2: noise.map { 1e6 * $0 }
+            case 3 where index % 24 == 3: [Float](repeating: 0, count: dimension)
+            case 4 where index % 24 == 4: noise.map { 1e-20 * $0 }
+            case 5: (0..<dimension).map { $0 == index % dimension ? 1 : 0 }
+            default: noise
+            }
+        }
+    }
+
+    /// Planes of rows that follow one another, and a query for each metric and mode.
+    private struct Sample {
+        let codec: VectorCodec
+        let high: [UInt8]
+        let low: [UInt8]
+        let signs: [UInt8]
+        let codes: [CodeQuery]
+
+        init(_ dimension: Int, metric: ScanMetric, deviations: Double?) throws {
+            var values = SeededValues(seed: 5)
+            let query = values.floats(dimension)
+            let centre = metric == .euclidean ? values.floats(dimension, scale: 0.1) : []
+            codec = VectorCodec(dimension: dimension, seed: 3, centre: centre)
+            let codec = codec
+            let rows = rows(dimension, near: query).map { EncodedRow(codec, $0) }
+            high = rows.flatMap(\.high)
+            low = rows.flatMap(\.low)
+            signs = rows.flatMap(\.signs)
+            codes = try ([query] + (0..<6).map { _ in values.floats(dimension) }).map {
+                try #require(CodeQuery(codec: codec, query: $0, metric: metric, deviations: deviations))
+            }
+        }
+    }
+
+    @Test(
+        "A block leaves the rows that are left one by one, whatever the threshold", arguments: [50, 128, 300, 784],
+        [nil, 2.33])
+    func blocks(_ dimension: Int, _ deviations: Double?) throws {
+        for metric in Self.metrics {
+            let sample = try Sample(dimension, metric: metric, deviations: deviations)
+            let stride = sample.codec.highStride
+            for set in CodeKernels.all {
+                for code in sample.codes.prefix(2) {
+                    for first in Swift.stride(from: 0, to: Self.rowCount, by: 64) {
+                        try unsafe sample.high.withUnsafeBytes { bytes in
+                            let start = unsafe bytes.baseAddress! + first * stride
+                            let rows = unsafe (0..<64).map { unsafe Optional(start + $0 * stride) }
+                            var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
+                            var (found, foundUpper) = (lower, upper)
+                            _ = unsafe nephrite_code_scan_rows(
+                                set.pointer, code.pointer, rows, 64, -.infinity, &lower, &upper)
+                            let thresholds = upper.filter(\.isFinite) + [-.infinity, .infinity, 0]
+                            try #require(thresholds.count > 30)
+                            for threshold in thresholds.flatMap({ [$0, $0.nextUp, $0.nextDown] }) {
+                                var expected: UInt64 = 0
+                                for row in 0..<64 where !(upper[row] < threshold) { expected |= 1 << UInt64(row) }
+                                let left = unsafe nephrite_code_scan(
+                                    set.pointer, code.pointer, start, .max, threshold, &found, &foundUpper)
+                                #expect(left == expected, "\(set.name) \(metric) \(threshold)")
+                                for row in 0..<64 where left >> UInt64(row) & 1 != 0 && upper[row].isFinite {
+                                    #expect(found[row] == lower[row] && foundUpper[row] == upper[row])
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(
+        "The threshold is the k-th best lower bound, and all that reach it are candidates",
+        arguments: [50, 128, 300, 784], [1, 10, 60])
+    func searches(_ dimension: Int, _ limit: Int) throws {
+        for metric in Self.metrics {
+            let sample = try Sample(dimension, metric: metric, deviations: nil)
+            // Blocks with all, most and a few of their rows.
+            let masks: [UInt64] = [.max, ~0x8100_0040_0000_0001, 0x0110_0000_f000_0003]
+            let taken: [Int] = (0..<Self.rowCount).filter { (row: Int) -> Bool in
+                let bit: UInt64 = 1 << UInt64(row % 64)
+                return masks[row / 64] & bit != 0
+            }
+            for set in CodeKernels.all {
+                let expected: [[RowBounds]] = sample.codes.map { Self.bounds(set, sample, $0, taken) }
+                for isShared in [false, true] {
+                    let searches = sample.codes.map { CodeSearch($0, limit: limit, threshold: -.infinity) }
+                    Self.search(set, sample, searches, masks, isShared: isShared)
+                    for (search, bounds) in zip(searches, expected) {
+                        let best = bounds.map(\.lower).filter { !$0.isNaN }.sorted(by: >)
+                        let threshold = best[limit - 1]
+                        #expect(search.threshold == threshold, "\(set.name) \(metric) shared: \(isShared)")
+                        var found: Set<UInt32> = []
+                        search.takeCandidates(from: threshold) { found.insert($0.slot) }
+                        let wanted = bounds.filter { !($0.upper < threshold) }.map(\.slot)
+                        #expect(found == Set(wanted), "\(set.name) \(metric) shared: \(isShared)")
+                    }
+                }
+            }
+        }
+    }
+
+    private struct RowBounds {
+        let slot: UInt32
+        let lower: Float
+        let upper: Float
+    }
+
+    /// Bounds of rows by both planes, one by one.
+    private static func bounds(
+        _ set: CodeKernels, _ sample: Sample, _ code: CodeQuery, _ rows: [Int]
+    ) -> [RowBounds] {
+        let stride = sample.codec.highStride
+        return unsafe sample.high.withUnsafeBytes { high in
+            unsafe sample.low.withUnsafeBytes { low in
+                rows.map { row in
+                    var (lower, upper): (Float, Float) = (0, 0)
+                    unsafe nephrite_code_refine(
+                        set.pointer, code.pointer, high.baseAddress! + row * stride, low.baseAddress! + row * stride,
+                        &lower, &upper)
+                    return RowBounds(slot: UInt32(1_000 + row), lower: lower, upper: upper)
+                }
+            }
+        }
+    }
+
+    private static func search(
+        _ set: CodeKernels, _ sample: Sample, _ searches: [CodeSearch], _ masks: [UInt64], isShared: Bool
+    ) {
+        let pointers = unsafe searches.map { unsafe Optional($0.pointer) }
+        let byteCount = nephrite_code_search_scratch(sample.codec.dimension, searches.count)
+        let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+        defer { unsafe scratch.deallocate() }
+        unsafe sample.high.withUnsafeBytes { high in
+            unsafe sample.low.withUnsafeBytes { low in
+                var rows = unsafe nephrite_code_rows(
+                    high: high.baseAddress!, low: low.baseAddress!, signs: nil, first_slot: 1_000)
+                if isShared {
+                    unsafe nephrite_code_search_prepare(set.pointer, pointers, pointers.count, scratch)
+                    unsafe nephrite_code_search_many(
+                        set.pointer, pointers, pointers.count, &rows, masks, masks.count, scratch)
+                } else {
+                    for search in searches {
+                        unsafe nephrite_code_search_blocks(set.pointer, search.pointer, &rows, masks, masks.count)
+                    }
+                }
+                for search in searches { unsafe nephrite_code_search_settle(set.pointer, search.pointer) }
+            }
+        }
+    }
+}
