@@ -52,8 +52,8 @@ extension CascadeScan {
                     unsafe nephrite_code_search_many(
                         kernels, pointers, pointers.count, &rows, masks, run.count * 2, scratch)
                 } else {
-                    for unsafepointer in unsafe pointers {
-                        unsafe nephrite_code_search_blocks(kernels, pointer, &rows, masks, run.count * 2)
+                    for search in searches {
+                        unsafe nephrite_code_search_blocks(kernels, search.pointer, &rows, masks, run.count * 2)
                     }
                 }
                 for (query, search) in zip(coded, searches) {
