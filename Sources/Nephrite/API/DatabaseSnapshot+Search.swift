@@ -76,7 +76,8 @@ extension DatabaseSnapshot {
     }
 
     /// Searches as ``search(_:k:options:)-([Float],_,_)`` does and tells how: the plan, and what each stage looked at, read
-    /// and took.
+    /// and took. So that they can be timed, stages take turns by the run of blocks, not by the block: a few more records get to
+    /// the second one, and the whole takes longer.
     ///
     /// - Throws: what a search throws.
     public func explain(

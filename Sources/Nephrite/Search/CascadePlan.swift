@@ -1,5 +1,6 @@
 /// What all parts of a search share: the request, the codes, the queries as integers and the shared thresholds. The
 /// searcher makes it once; each part reads it.
+import CNephrite
 
 struct CascadePlan: Sendable {
     let snapshot: DatabaseSnapshot
@@ -7,7 +8,7 @@ struct CascadePlan: Sendable {
     let metric: ScanMetric
     /// Nil: rows are compared directly.
     let codes: CodeView?
-    /// Whether rows in a row are looked at by their signs before anything else: approximate searches do.
+    /// Whether rows in a row are looked at by their signs before anything else.
     let usesSigns: Bool
     /// For each query; nil if it has no form as integers.
     let codeQueries: [CodeQuery?]
@@ -35,7 +36,7 @@ struct CascadePlan: Sendable {
         // A few rows are compared sooner than the query is put into integers.
         if case .list(let slots) = request.rows, slots.count < Self.fewRows { usable = nil }
         self.codes = usable
-        usesSigns = if case .approximate = request.mode { (usable?.codec.signStride ?? 0) > 0 } else { false }
+        usesSigns = Self.usesSigns(request, usable?.codec, rowCount: rowCount)
         codeQueries = request.queries.map { query in
             usable.flatMap { codes in
                 CodeQuery(
@@ -46,6 +47,14 @@ struct CascadePlan: Sendable {
         failure = if case .predicate = request.rows { FilterFailure() } else { nil }
         accepts = Self.accepts(snapshot, request, failure)
         test = Self.test(snapshot, request, accepts)
+    }
+
+    /// Signs spare an approximate search bytes, not work: that is worth it for a single query over more codes than a cache
+    /// holds, and for several where the machine has no kernel that has them share the work.
+    private static func usesSigns(_ request: SearchRequest, _ codec: VectorCodec?, rowCount: Int) -> Bool {
+        guard case .approximate = request.mode, let codec, codec.signStride > 0 else { return false }
+        guard rowCount * codec.highStride > request.cachedByteCount else { return false }
+        return unsafe request.queries.count == 1 || nephrite_code_shares_passes(nephrite_code_set_in_use()) == 0
     }
 
     /// Throws what the filter met that cannot be read: it may have left out a row that it holds for.

@@ -11,8 +11,6 @@ import StorageIO
         var slot: UInt32
     }
 
-    /// Bytes of a plane that caches are taken to hold.
-    private static let cachedByteCount = 8 << 20
     /// Candidates kept before they are compared.
     static let candidateLimit = 8_192
 
@@ -58,7 +56,7 @@ import StorageIO
         accepts = plan.accepts
         unsafe kernels = nephrite_code_set_in_use()
         limit = request.limit
-        isCached = plan.rowCount * (plan.codes?.codec.lowStride ?? 0) <= Self.cachedByteCount
+        isCached = plan.rowCount * (plan.codes?.codec.lowStride ?? 0) <= request.cachedByteCount
         unsafe scanner = ExactScanner(
             metric: plan.metric, query: request.queries[index], stride: snapshot.identity.stride, limit: request.limit,
             floor: request.floor)

@@ -16,6 +16,8 @@ struct SearchRequest: Sendable {
     /// Rows up to this place in the order are not wanted.
     var after: SearchPosition?
     var maximumThreads: Int?
+    /// Bytes of a plane of codes that caches are taken to hold: there, reading fewer of them spares nothing.
+    var cachedByteCount = 8 << 20
     /// Take the times of the stages.
     var isTimed = false
     /// Nanoseconds that resolving the filter took; 0 without one.

@@ -87,7 +87,7 @@ import Testing
 
     @Test(
         "The threshold is the k-th best lower bound, and all that reach it are candidates",
-        arguments: [50, 128, 300, 784], [1, 10, 60])
+        arguments: [50, 128, 300, 784], [1, 10, 60, 100])
     func searches(_ dimension: Int, _ limit: Int) throws {
         for metric in Self.metrics {
             let sample = try Sample(dimension, metric: metric, deviations: nil)
