@@ -196,8 +196,8 @@ extension ConcurrencyTests {
         }
 
         @Test("An actor that had work done on an I/O thread does not go on there")
-        func returnsFromIOThreads() async {
-            let executor = IOExecutor(name: "nephrite-io", threadCount: 2)
+        func returnsFromIOThreads() async throws {
+            let executor = try IOExecutor(name: "nephrite-io", threadCount: 2)
             let io = IOContext(executor: executor)
             let names = await withTaskGroup(of: [String].self) { group in
                 for _ in 0..<8 {
