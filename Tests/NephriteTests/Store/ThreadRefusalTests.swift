@@ -1,5 +1,6 @@
+// A process that may start no more threads: opening a store trapped when the first thread of one of its executors was
+// refused.
 import StorageIO
-// A process that may start no more threads: opening a store trapped when the first thread of one of its executors was refused.
 import Synchronization
 import Testing
 
