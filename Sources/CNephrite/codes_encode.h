@@ -1,5 +1,5 @@
-// From rotated components to codes: the resolution, both planes, the signs, and the factors of their bounds, in the macros
-// and vectors of codes_template.h, which includes this.
+// From rotated components to codes: the resolution, both planes, the signs, and the factors of their bounds, in the
+// macros and vectors of codes_template.h, which includes this.
 // Clipping at these multiples of the root mean square is tried; the one that leaves the smallest residual is taken.
 static const float clips[] = {1.8f, 2.1f, 2.4f, 2.7f, 3.0f, 3.4f};
 

@@ -1,6 +1,6 @@
-// Rotation, encoding (codes_encode.h) and bounds, written once in vectors of 16 floats: the file of an implementation sets
-// the compiler's target, defines coarse4 and coarse4x4, then includes this. CODE_TARGET, CODE_SET and CODE_NAME as in
-// kernels_template.h.
+// Rotation, encoding (codes_encode.h) and bounds, written once in vectors of 16 floats: the file of an implementation
+// sets the compiler's target, defines coarse4 and coarse4x4, then includes this. CODE_TARGET, CODE_SET and CODE_NAME as
+// in kernels_template.h.
 //
 // Every operation is a lane of its own and every sum has one order, with no contraction to fused operations: so all
 // implementations give the same bytes.

@@ -7,9 +7,9 @@ extension VectorStore {
     /// Opens the store, recovers what a crash left, and serves until the task is cancelled; then finishes the writes
     /// under way, checkpoints, and closes. Call it once.
     ///
-    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, `tooManyThreads`, … when the store cannot be opened;
-    ///   `invalidArgument` for a setting outside its range; what kept it from closing cleanly. Nothing when it was cancelled
-    ///   and closed well.
+    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, `tooManyThreads`, … when the store cannot be
+    ///   opened; `invalidArgument` for a setting outside its range; what kept it from closing cleanly. Nothing when it
+    ///   was cancelled and closed well.
     public func run() async throws {
         let mayRun = state.withLock { state in
             guard case .idle = state.phase else { return false }
