@@ -172,6 +172,14 @@ struct StoreOpening {
                     "Copy \($0 + 1) of 2 of the catalogue is damaged; the other was used, and both are written anew.",
                     path: CatalogueFile.path.description)
             }
+            // A process that was killed may have renamed it and not synced the root. The log that is begun now relies on it.
+            if !isReadOnly {
+                do throws(FileSystemError) {
+                    try fileSystem.synchronizeDirectory(.root)
+                } catch {
+                    throw StoreError(error)
+                }
+            }
             return catalogue
         }
         do {
