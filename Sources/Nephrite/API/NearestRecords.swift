@@ -42,7 +42,7 @@ public struct NearestRecords: AsyncSequence, Sendable {
             if page.isEmpty, !isAtEnd {
                 var request = try await snapshot.request([query], limit: pageLength, options: options)
                 request.after = position
-                page = try await snapshot.searcher.search(snapshot, request).rows[0][...]
+                page = ArraySlice(try await snapshot.searcher.search(snapshot, request).rows[0])
                 isAtEnd = page.count < pageLength
                 if pageLength < 4_096 { pageLength *= 2 }
             }

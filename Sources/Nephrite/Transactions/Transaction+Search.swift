@@ -95,7 +95,7 @@ public struct NearestRecordsInTransaction: AsyncSequence, Sendable {
             if page.isEmpty, !isAtEnd {
                 var request = try await view.snapshot.request([query], limit: pageLength, options: options)
                 request.after = position
-                page = try await view.search(request, options)[...]
+                page = ArraySlice(try await view.search(request, options))
                 isAtEnd = page.count < pageLength
                 if pageLength < 4_096 { pageLength *= 2 }
             }

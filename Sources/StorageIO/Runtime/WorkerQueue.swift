@@ -141,7 +141,8 @@ import CNephrite
     /// Starts a thread; nil when the system refuses.
     init?(name: String, queue: WorkerQueue) {
         var attributes = pthread_attr_t()
-        guard unsafe pthread_attr_init(&attributes) == 0 else { return nil }
+        // Cannot fail on Linux and Darwin.
+        unsafe pthread_attr_init(&attributes)
         defer { unsafe pthread_attr_destroy(&attributes) }
         unsafe pthread_attr_setstacksize(&attributes, Self.stackByteCount)
         let start = unsafe Unmanaged.passRetained(Start(name: name, queue: queue))
@@ -192,8 +193,7 @@ import CNephrite
     }
 
     private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-        guard let argument = unsafe argument else { return nil }
-        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         // The kernel keeps 15 bytes.
         let name = String(decoding: start.name.utf8.suffix(15), as: UTF8.self)
         #if canImport(Darwin)
