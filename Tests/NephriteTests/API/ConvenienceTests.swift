@@ -162,6 +162,88 @@ struct ConvenienceTests {
         }
     }
 
+    @Test("A transaction that only reads commits nothing; one that reads here and writes there leaves here alone")
+    func readingTransactions() async throws {
+        try await TestStore().open { store async throws in
+            let read = try await store.createDatabase("read", options: DatabaseOptions(dimension: 3))
+            let written = try await store.createDatabase("written", options: DatabaseOptions(dimension: 3))
+            try await read.insert(testRecord("x", 1))
+            let versions = (try await read.snapshot().version, try await written.snapshot().version)
+            let found = try await store.transaction { transaction in
+                let first = try await transaction.record(for: "x", in: "read")
+                let second = try await transaction.search([1, 2, 3], k: 1, in: "read")
+                return (first?.content, second.map(\.id))
+            }
+            #expect(found.0 == testRecord("x", 1) && found.1 == ["x"])
+            #expect(try await read.snapshot().version == versions.0)
+            try await store.transaction { transaction in
+                let record = try await transaction.record(for: "x", in: "read")
+                try await transaction.upsert(testRecord("copy", record == nil ? 0 : 1), into: "written")
+            }
+            #expect(try await read.snapshot().version == versions.0)
+            #expect(try await written.snapshot().version > versions.1)
+            #expect(try await written.vector(for: "copy") == testVector(1, 3))
+        }
+    }
+
+    @Test("Metadata of very many fields, and of large ones, are what was given")
+    func manyFields() throws {
+        let fields = (0..<300).map { ("field \($0)", MetadataValue.integer(Int64($0))) }
+        let metadata = try Metadata(fields)
+        #expect(metadata.fields.count == 300 && metadata["field 299"] == 299)
+        let large = try Metadata([("text", .string(String(repeating: "ü", count: 50_000))), ("a", [1, ["k": 2]])])
+        #expect(large["text"]?.stringValue?.utf8.count == 100_000 && large["a"] == [1, ["k": 2]])
+    }
+
+    @Test("Keys that are made up for arrays keep text and number")
+    func codingKeys() {
+        #expect(MetadataKey(stringValue: "7")?.stringValue == "7" && MetadataKey(stringValue: "7")?.intValue == nil)
+        #expect(MetadataKey(intValue: 7)?.stringValue == "7" && MetadataKey(intValue: 7)?.intValue == 7)
+    }
+
+    @Test("A salvaged database is complete if nothing but mended damage was met")
+    func completeness() {
+        func salvaged(_ kind: String?, lost: Int = 0) -> SalvagedDatabase {
+            SalvagedDatabase(
+                name: "a", recoveredCount: 1, lostCount: lost, lost: [], unidentifiedLossCount: 0, outdated: [],
+                mayIncludeDeleted: false,
+                damages: kind.map { [Damage(kind: $0, message: "M.", path: nil, offset: nil, ids: [])] } ?? [])
+        }
+        #expect(salvaged(nil).isComplete && salvaged("mended").isComplete)
+        #expect(!salvaged("corruption").isComplete && !salvaged(nil, lost: 1).isComplete)
+    }
+
+    @Test("A catalogue that is removed while the store runs is found missing, and is there again after the next change")
+    func missingCatalogue() async throws {
+        let directory = TestStore()
+        try await directory.open { store async throws in
+            try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try directory.memory?.unlink(StoragePath("CATALOG"))
+            let report = try await store.check()
+            #expect(!report.isSound && report.damages.contains { $0.path == "CATALOG" })
+            try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+            #expect(try await store.check().isSound)
+        }
+        try await directory.open { store async throws in
+            #expect(try await store.databases().map(\.name) == ["a", "b"])
+        }
+    }
+
+    @Test("Segments that are not there any more are passed over when they are removed")
+    func removedSegments() throws {
+        let memory = MemoryFileSystem(name: "segments")
+        try memory.openRoot(createIfMissing: true)
+        try memory.createDirectory(SegmentWriter.directory)
+        _ = try memory.open(SegmentWriter.path(2), .createNew)
+        let hooked = HookedFileSystem(memory)
+        let counter = CallCounter(suffix: "")
+        hooked.set(counter.hook)
+        try SegmentWriter.remove([], on: hooked)
+        #expect(counter.count(.unlink) == 0 && counter.count(.synchronizeDirectory) == 0)
+        try SegmentWriter.remove([1, 2, 3], on: hooked)
+        #expect(try memory.list(SegmentWriter.directory) == [] && counter.count(.synchronizeDirectory) == 1)
+    }
+
     @Test("Lengths of time are nanoseconds: none below zero, and none beyond 292 years")
     func durations() {
         #expect(Duration.milliseconds(2).nanoseconds == 2_000_000)

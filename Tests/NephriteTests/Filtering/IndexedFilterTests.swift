@@ -121,6 +121,34 @@ struct IndexedFilterTests {
         #expect(Set((index.postings(.prefix("t9"))?.postings ?? []).flatMap(\.slots)) == Set([9, 101] + (90..<100)))
     }
 
+    @Test("Of arrays and objects an index knows where they are, of what nothing is equal to that it is nowhere")
+    func unusualOperands() throws {
+        var index = try FieldIndex(FieldPath(parsing: "n"))
+        index.insert(.scalar(.integer(1)), 3, slotCount: 128)
+        index.insert(.scalar(.string(Array("t".utf8))), 4, slotCount: 128)
+        index.insert(.composite([.integer(1)]), 5, slotCount: 128)
+        func found(_ test: FieldTest) -> (slots: [UInt32], isExact: Bool)? {
+            index.postings(test).map { (Posting(union: $0.postings, slotCount: 128).slots, $0.isExact) }
+        }
+        let nan = MetadataValue.double(.nan)
+        for test in [FieldTest.equals([1]), .contains([1]), .isIn([[1]])] {
+            #expect(found(test)?.slots == [5] && found(test)?.isExact == false)
+        }
+        for test in [
+            FieldTest.equals(nan), .contains(nan), .less(nan), .between(nan, 1), .between(1, nan), .between(1, "t"),
+            .greater([1]), .isIn([nan]),
+        ] { #expect(found(test)?.slots == [] && found(test)?.isExact == true, "\(test)") }
+        #expect(found(.notEquals(1)) == nil)
+        #expect(found(.exists)?.slots == [3, 4, 5] && found(.atMost(1))?.slots == [3])
+    }
+
+    @Test("Numbers of two kinds are compared without rounding, and nothing is compared with what is no number")
+    func comparisons() {
+        #expect(ValueOrder.compare(Int64(1), Double.nan) == nil && ValueOrder.compare(Double.nan, 1.0) == nil)
+        #expect(ValueOrder.compare(Int64.max, 0x1p63) == -1 && ValueOrder.compare(Int64.min, -0x1p64) == 1)
+        #expect(ValueOrder.compare(2.0, 1.0) == 1 && ValueOrder.compare(1.0, 2.0) == -1)
+    }
+
     @Test("Sets of no slot, of one and of two are what they were made from")
     func smallPostings() {
         for slots in [[], [70], [3, 70]] as [[UInt32]] {

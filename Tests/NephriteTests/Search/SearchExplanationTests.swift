@@ -118,6 +118,40 @@ struct SearchExplanationTests {
         }
     }
 
+    @Test("Threads bring their candidates together: with as many as there are records nothing is missed")
+    func threads() async throws {
+        let directory = Coding.store()
+        directory.configuration.searchThreadCount = 3
+        try await directory.database(DatabaseOptions(dimension: 512)) { database async throws in
+            try await database.insert((0..<Self.count).map { testRecord("r\($0)", $0, 512) })
+            try await Coding.finish(database)
+            let query = testVector(70_000, 512)
+            let exact = try await database.search(query, k: 20)
+            let all = SearchOptions(mode: .approximateCandidates(Self.count))
+            #expect(try await database.search(query, k: 20, options: all) == exact)
+            let explanation = try await database.explain(query, k: 20)
+            #expect(explanation.threads > 1 && explanation.hits == exact)
+            #expect(explanation.description.contains(", \(explanation.threads) threads\n"))
+            try await database.delete((0..<Self.count).map { "r\($0)" })
+            #expect(try await database.search(query, k: 20) == [])
+            #expect(try await database.statistics().codingProgress == 1)
+        }
+    }
+
+    // Atomic unsigned integers compare as if they were signed: thresholds above zero were never shared.
+    @Test("A threshold is only raised, below zero and above, and not by what is no number")
+    func sharedThreshold() {
+        let threshold = SharedThreshold()
+        #expect(threshold.value == -.infinity)
+        for (raised, expected) in [
+            (-3, -3), (.nan, -3), (-4, -3), (-2.5, -2.5), (-0.0, 0), (1, 1), (0.5, 1), (.nan, 1),
+            (.infinity, .infinity),
+        ] as [(Float, Float)] {
+            threshold.raise(to: raised)
+            #expect(threshold.value == expected)
+        }
+    }
+
     @Test("A transaction asks about the nearest only, too, and leaves out what it has deleted")
     func transactions() async throws {
         try await TestStore().open { store async throws in

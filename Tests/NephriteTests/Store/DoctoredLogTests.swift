@@ -232,6 +232,57 @@ struct DoctoredLogTests {
         }
     }
 
+    // MARK: A log that lost what is in the files
+
+    @Test("A log that ends before what a database holds keeps the store closed; readers are served what the file holds")
+    func lostCommits() async throws {
+        func cut() async throws -> SimulatedFileSystem {
+            let disk = SimulatedFileSystem()
+            let image = try await Self.open(disk) { store in
+                let database = try await store.createDatabase("a", options: .init(dimension: 100))
+                for index in 0..<4 { try await database.upsert(testRecord("r\(index)", index, 100)) }
+                try await store.checkpoint()
+                return disk.processKillImage()
+            }
+            var doctor = try Doctor(image)
+            // The creation, which the catalogue knows of, and the first write stay.
+            let write = try #require(doctor.records.firstIndex { $0.type == .store })
+            let end = try #require(doctor.records[write...].firstIndex { $0.type == .commit })
+            doctor.records.removeSubrange((end + 1)...)
+            doctor.write()
+            return image
+        }
+        let error = await expectError(.corruption) { try await Self.open(try await cut()) { _ in } }
+        #expect(error?.message.contains("The log ends at commit") == true, "\(String(describing: error))")
+        let image = try await cut()
+        var configuration = Self.configuration(image)
+        configuration.access = .readOnly
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
+            #expect(try await Set(store.database("a").allIDs()) == ["r0", "r1", "r2", "r3"])
+        }
+    }
+
+    @Test("A log of several segments of which one in the middle is missing is refused")
+    func missingSegment() async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = Self.configuration(disk)
+        configuration.logSegmentByteCount = 64 << 10
+        let image = try await withVectorStore(at: "simulated", configuration: configuration) { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: 4_000))
+            for index in 0..<12 { try await database.upsert(testRecord("r\(index)", index, 4_000)) }
+            return disk.processKillImage()
+        }
+        let names = try image.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }
+        try #require(names.count > 2)
+        for name in names.dropFirst().dropLast() {
+            let damaged = image.crashImage(.keepAll)
+            try damaged.unlink(StoragePath("wal", name))
+            let error = await expectError(.corruption) { try await Self.open(damaged) { _ in } }
+            #expect(error?.message.contains("a segment between it and the next one is missing") == true)
+        }
+        try await Self.open(image) { store async throws in #expect(try await store.database("a").count() == 12) }
+    }
+
     // MARK: A generation of the header that is lost
 
     /// A store that was closed, with a log that begins with the creation of `late`; one growth of it is the last that is there.
