@@ -33,7 +33,7 @@ struct Checkpointer: Sendable {
         // What is idle since its last checkpoint holds the log back until its previous generation has caught up.
         if context.log.retention.sealedCount > 0 {
             for number in context.log.retention.databasesHoldingBack where !Task.isCancelled {
-                guard let cell = await registry.allCells().first(where: { $0.number == number }) else { continue }
+                guard let cell = await registry.cell(numbered: number) else { continue }
                 try? await checkpoint(cell, force: true)
             }
         }

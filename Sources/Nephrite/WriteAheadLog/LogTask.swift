@@ -414,7 +414,7 @@ struct LogTask {
     }
 
     /// The commits that were not staged on top of one that was undone; staging goes on until a database has undone its
-    /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
+    /// part, and a transaction or a bulk batch may prepare before and be enqueued after. The others are undone, too.
     private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
         guard !undone.isEmpty else { return commits }
         #if NEPHRITE_MUTANTS
