@@ -61,10 +61,10 @@ struct Checkpointer: Sendable {
     /// One after the other, and none before those that are older: an older segment beside the gap of a newer one would be
     /// taken for a log with a hole.
     private static func deleteSegments(of log: WriteAheadLog) {
-        var segments = log.retention.takeDeletable()[...]
+        var segments = ArraySlice(log.retention.takeDeletable())
         guard !segments.isEmpty else { return }
         #if NEPHRITE_MUTANTS
-            if Mutant.isActive(.deleteNewestFirst) { segments = Array(segments.reversed())[...] }
+            if Mutant.isActive(.deleteNewestFirst) { segments = ArraySlice(segments.reversed()) }
         #endif
         do throws(FileSystemError) {
             while let segment = segments.first {

@@ -39,7 +39,7 @@ struct LogTask {
     }
 
     private mutating func process(_ batch: CommitQueue.Batch) async {
-        var waiting = await withoutOrphans(batch.commits)[...]
+        var waiting = ArraySlice(await withoutOrphans(batch.commits))
         while let first = waiting.first {
             if let failure = log.queue.failure {
                 for commit in waiting { commit.finish(.failure(failure)) }

@@ -212,8 +212,7 @@ typealias ThreadMaker = @Sendable (_ name: String, _ queue: WorkerQueue) throws(
     }
 
     private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-        guard let argument = unsafe argument else { return nil }
-        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         // The kernel keeps 15 bytes.
         let name = String(decoding: start.name.utf8.suffix(15), as: UTF8.self)
         #if canImport(Darwin)
