@@ -64,7 +64,6 @@ struct DatabaseLoader {
             incarnation: header.incarnation, hashKey: header.idHashKey,
             salt: ChecksumSalt(uuid: entry.uuid, incarnation: header.incarnation), createdAt: header.createdAt,
             stride: vectorStride(dimension: entry.dimension))
-        // That the areas have room for what the header counts is one of the things that make a header valid.
         let layout = FileLayout(extents: header.extents)
         let region = Int(header.generation % 2)
         let table = try readPageTable(file, header, layout.pageTable[region], identity.salt, region)
@@ -72,7 +71,7 @@ struct DatabaseLoader {
             file, count: Int(header.recordPageCount), area: layout.recordTable[region], kind: .recordPage,
             checksums: table[..<Int(header.recordPageCount)], salt: identity.salt)
         let records = RecordTable(pages: recordPages, slotCount: Int(header.slotCount))
-        let state = try checkRecords(records, header, identity)
+        let state = try checkRecords(records, header, layout, identity)
         var damages = try mend(damagedPages, of: [header] + [older].compactMap { $0 }, in: file)
         let (directory, isOnDisk) = try loadDirectory(file, header, layout, table, identity, records, &damages)
         let mapping = try io { () throws(FileSystemError) in
@@ -179,6 +178,7 @@ struct DatabaseLoader {
     ) throws(StoreError) -> [PageTableEntry] {
         let count = Int(header.recordPageCount) + Int(header.directoryPageCount)
         let byteCount = count * PageTableEntry.byteCount
+        guard UInt64(byteCount) <= area.byteCount else { throw damaged("The page table is larger than its region.") }
         let bytes = try readArea(file, area, byteCount: byteCount)
         let seed = salt.seed(.pageTable, position: UInt64(region))
         let checksum = unsafe bytes.withUnsafeBytes { unsafe CRC32C.checksum($0, continuing: seed) }
@@ -205,6 +205,9 @@ struct DatabaseLoader {
         checksums: ArraySlice<PageTableEntry>, salt: ChecksumSalt
     ) throws(StoreError) -> PagedTable {
         var table = PagedTable(epoch: LoadedDatabase.epoch)
+        guard UInt64(count * IndexPage.byteCount) <= area.byteCount else {
+            throw damaged("The index is larger than its region.")
+        }
         guard count > 0 else { return table }
         var index = 0
         try area.forEachPart(offset: 0, byteCount: UInt64(count * IndexPage.byteCount)) {
@@ -251,9 +254,12 @@ struct DatabaseLoader {
 
     /// Checks every entry against the file's bounds and the header's sums, and derives the free space.
     private func checkRecords(
-        _ records: RecordTable, _ header: FileHeader, _ identity: DatabaseIdentity
+        _ records: RecordTable, _ header: FileHeader, _ layout: FileLayout, _ identity: DatabaseIdentity
     ) throws(StoreError) -> (slots: SlotAllocator, payload: PayloadAllocator) {
         let highWater = Int(header.payloadUnitCount)
+        guard records.slotCount <= layout.slotCapacity(stride: identity.stride),
+            highWater <= layout.payloadUnitCapacity
+        else { throw damaged("The file's areas are smaller than its header says.") }
         var fingerprint = StateFingerprint.empty
         var live = 0
         var slots = SlotAllocator(highWater: records.slotCount)
