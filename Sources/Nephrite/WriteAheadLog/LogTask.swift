@@ -185,6 +185,8 @@ struct LogTask {
                 state.liveCount = liveCount
             }
             try segment.rollBack(to: mark, byteCount: byteCount)
+            // Whoever waits is told that nothing was changed: what the disk may have got of it already must not come back.
+            try segment.file.synchronizeData()
             return .outOfSpace(commits, error)
         }
         log.metrics.commits.add(UInt64(commits.count))
