@@ -20,8 +20,8 @@ AVX512 __m128i sum_lanes4(__m512i a, __m512i b, __m512i c, __m512i d) {
 
 AVX512 __m512i load(const void *address) { return _mm512_loadu_si512(address); }
 
-// Adds 64 bytes of a row. The upper nibbles are looked at where they lie, as 16 times what they are; so lower sums are made
-// 16 times what they are before both are added.
+// Adds 64 bytes of a row. The upper nibbles are looked at where they lie, as 16 times what they are; so lower sums
+// are made 16 times what they are before both are added.
 #define COARSE_STEP(lower, upper, bytes, weights, more_weights)                                                   \
     do {                                                                                                          \
         lower = _mm512_dpbusd_epi32(lower, _mm512_and_si512(bytes, mask), weights);                               \
@@ -29,8 +29,8 @@ AVX512 __m512i load(const void *address) { return _mm512_loadu_si512(address); }
     } while (0)
 AVX512 __m512i both_sums(__m512i lower, __m512i upper) { return _mm512_add_epi32(_mm512_slli_epi32(lower, 4), upper); }
 
-// One row after the other: an ascending stream is what the hardware prefetcher follows best (four rows of 400 bytes abreast
-// took five times as long on zen4), and the sums over lanes are taken for four rows together.
+// One row after the other: an ascending stream is what the hardware prefetcher follows best (four rows of 400 bytes
+// abreast took five times as long on zen4), and the sums over lanes are taken for four rows together.
 AVX512 __m512i coarse_row(const int8_t *weights, const uint8_t *row, size_t byte_count) {
     const __m512i mask = _mm512_set1_epi8(15);
     __m512i lower = _mm512_setzero_si512(), upper = lower;
@@ -98,8 +98,8 @@ AVX512 __m128i coarse_rows4(const nephrite_code_query *query, const uint8_t *row
     return _mm_srai_epi32(sum_lanes4(found[0], found[1], found[2], found[3]), 4);
 }
 
-// A bit is looked at where it lies, as 1, 2, 4 or 8; its weight is 8, 4, 2 or 1 times what it should be. Four rows abreast
-// share the weights; their rows are so short that they lie in one stream.
+// A bit is looked at where it lies, as 1, 2, 4 or 8; its weight is 8, 4, 2 or 1 times what it should be. Four rows
+// abreast share the weights; their rows are so short that they lie in one stream.
 #define SIGNS_STEP(PREFIX, BITS, sums, bytes, load_weights)                                                       \
     do {                                                                                                          \
         UNROLL for (int j = 0; j < 8; j += 1) {                                                                   \
@@ -190,8 +190,8 @@ CODE_TARGET static void coarse4x4(
     }
 }
 
-// Weights times 16 * (2 * nibble - 15) + detail, by two sums of bytes: nibbles, and details + 112, which a low nibble has
-// by one of three tables. Sums wrap around on their way, and fit in the end.
+// Weights times 16 * (2 * nibble - 15) + detail, by two sums of bytes: nibbles, and details + 112, which a low nibble
+// has by one of three tables. Sums wrap around on their way, and fit in the end.
 AVX512 void refined_step(
     __m512i *sums, __m512i high_nibbles, __m512i low_nibbles, __m512i high_weights, __m512i low_weights) {
     const __m512i inner = _mm512_broadcast_i32x4(_mm_setr_epi8(

@@ -3,8 +3,8 @@
 
 // The rough upper bound has 1 for the sine: a row is dropped if
 //     scale * sum * step + centred norm * (centred - squares * centred norm) + norm * per_norm + residual * spread
-// is below the limit. For cosines the threshold is brought to the other side by the norm. Each coefficient has what rounding
-// can change; see the article.
+// is below the limit. For cosines the threshold is brought to the other side by the norm. Each coefficient has what
+// rounding can change; see the article.
 struct screen {
     float step, centred, squares, norm, spread, limit;
 };
@@ -33,7 +33,8 @@ AVX512 struct screen make_screen(const nephrite_code_bound *bound, float thresho
     return screen;
 }
 
-// Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of the rows.
+// Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of
+// the rows.
 AVX512 void turn_over(const uint8_t *bytes, size_t row_bytes, __m512i *four) {
     __m512i rows[4];
     UNROLL for (size_t g = 0; g < 4; g += 1) {
@@ -116,7 +117,9 @@ AVX512 uint64_t block64_of(
         load_factors16(rows + code_bytes, row_bytes, &factors);
         const __m512 scale = bound->correction == 0 ? (__m512)factors.scale : corrected_scale(&factors);
         const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), all));
-        kept |= (uint64_t)keep16(bound, &screen, sum, &factors, scale, threshold, lower + first, upper + first) << first;
+        const uint64_t found16 =
+            keep16(bound, &screen, sum, &factors, scale, threshold, lower + first, upper + first);
+        kept |= found16 << first;
     }
     return kept;
 }

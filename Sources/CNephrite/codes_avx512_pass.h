@@ -1,9 +1,10 @@
-// Several queries over a block of 64 rows for codes_avx512.c: the block is turned over once, so that a lane has a row of its
-// own and no sum over lanes is left to take; then four queries at a time go through it.
+// Several queries over a block of 64 rows for codes_avx512.c: the block is turned over once, so that a lane has a row
+// of its own and no sum over lanes is left to take; then four queries at a time go through it.
 
 // The block's nibbles with a byte for each: components by four, of all 64 rows.
 AVX512 void unpack_block(const uint8_t *rows, size_t dimension, int8_t *unpacked) {
-    const size_t byte_count = nephrite_code_nibble_bytes(dimension), row_bytes = byte_count + nephrite_code_factor_bytes;
+    const size_t byte_count = nephrite_code_nibble_bytes(dimension);
+    const size_t row_bytes = byte_count + nephrite_code_factor_bytes;
     const __m512i mask = _mm512_set1_epi8(15);
     for (size_t start = 0; start < byte_count; start += 64) {
         const size_t block = byte_count - start < 64 ? byte_count - start : 64;
@@ -72,7 +73,8 @@ CODE_TARGET static void pass64(
     const nephrite_code_query *const *queries, size_t count, const uint8_t *rows, const float *thresholds,
     uint64_t *survivors, float *upper, void *scratch) {
     const size_t dimension = queries[0]->dimension, padded = nephrite_code_padded(dimension);
-    const size_t byte_count = nephrite_code_nibble_bytes(dimension), row_bytes = byte_count + nephrite_code_factor_bytes;
+    const size_t byte_count = nephrite_code_nibble_bytes(dimension);
+    const size_t row_bytes = byte_count + nephrite_code_factor_bytes;
     int8_t *unpacked = nephrite_code_pass_rows(scratch);
     const int8_t *weights = nephrite_code_pass_weights(scratch, dimension);
     unpack_block(rows, dimension, unpacked);

@@ -35,7 +35,8 @@ struct nephrite_code_set {
         const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower,
         float *upper);
     /// The pass of several queries over blocks that they share; null where an implementation has no kernel for that.
-    /// `scratch` has nephrite_code_pass_bytes, the queries in a form of the implementation's own once they are prepared.
+    /// `scratch` has nephrite_code_pass_bytes, the queries in a form of the implementation's own once they are
+    /// prepared.
     void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, void *scratch);
     /// Bounds all 64 rows of a block, which follow one another, for up to 64 queries. Stores for each query the mask of
     /// rows whose upper bound is not below its threshold, and those rows' upper bounds, 64 floats a query.
@@ -44,12 +45,12 @@ struct nephrite_code_set {
         uint64_t *survivors, float *upper, void *scratch);
 };
 
-/// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change meanwhile, makes
-/// no difference: their bounds are left out.
+/// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change
+/// meanwhile, makes no difference: their bounds are left out.
 enum { nephrite_code_dense_rows = 40 };
 
-/// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries' weights in
-/// groups of four.
+/// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries'
+/// weights in groups of four.
 static inline float *nephrite_code_pass_uppers(void *scratch) { return (float *)scratch; }
 static inline int8_t *nephrite_code_pass_rows(void *scratch) {
     return (int8_t *)scratch + sizeof(float) * nephrite_code_block_rows * 64;
@@ -71,7 +72,8 @@ extern const struct nephrite_code_set nephrite_codes_avx512;
 extern const struct nephrite_code_set nephrite_codes_neon;
 #endif
 
-/// Rounds of a rotation: full windows for powers of two, else windows at both ends by turns with a mixing step after each.
+/// Rounds of a rotation: full windows for powers of two, else windows at both ends by turns with a mixing step after
+/// each.
 static inline int nephrite_is_power_of_two(size_t n) { return (n & (n - 1)) == 0; }
 static inline size_t nephrite_rotation_rounds(size_t dimension) { return nephrite_is_power_of_two(dimension) ? 3 : 4; }
 static inline size_t nephrite_rotation_window(size_t dimension) {

@@ -1,5 +1,5 @@
-// Searches through runs of blocks: bounds, candidates that wait for their low planes, and the threshold. Nephrite's cascade
-// calls it; codes.c and the implementations do the arithmetic.
+// Searches through runs of blocks: bounds, candidates that wait for their low planes, and the threshold. Nephrite's
+// cascade calls it; codes.c and the implementations do the arithmetic.
 #include "nephrite_code_search.h"
 
 #include "codes_internal.h"

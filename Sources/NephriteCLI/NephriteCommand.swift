@@ -8,9 +8,16 @@ struct NephriteCommand {
     static func main() async {
         let console = Console()
         let interrupt = Interrupt()
-        let sources = interrupt.listen(console)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        do throws(CommandError) {
+            try Descriptors.requireFree(Interrupt.descriptorCount)
+        } catch {
+            console.report(error, asJSON: arguments.contains("--json"))
+            exit(error.exitCode.rawValue)
+        }
+        let sources = await interrupt.listen(console)
         let runner = CommandRunner(console: console, interrupt: interrupt)
-        let code = await runner.run(Array(CommandLine.arguments.dropFirst()))
+        let code = await runner.run(arguments)
         for source in sources { source.cancel() }
         exit(code.rawValue)
     }

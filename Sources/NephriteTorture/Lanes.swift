@@ -15,7 +15,7 @@ enum Lanes {
         let rounds = session.options.roundLimit
         let count = max(1, min(count, rounds))
         // They inherit the mount namespace of the thread that starts them.
-        let executor = IOExecutor(name: "torture", threadCount: count)
+        let executor = try IOExecutor(name: "torture", threadCount: count)
         defer { executor.shutdown() }
         try await withThrowingTaskGroup(of: PartReport.self) { group in
             for lane in 0..<count {

@@ -44,7 +44,6 @@ package struct MetadataField: Sendable, Hashable {
     package let key: Range<Int>
     package let value: MetadataRawValue
 
-    package var tag: MetadataTag { value.tag }
     package var payload: Range<Int> { value.payload }
 }
 

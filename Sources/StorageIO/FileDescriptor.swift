@@ -11,11 +11,6 @@ import CNephrite
 struct FileDescriptor: ~Copyable {
     private let number: Int32
 
-    /// Takes over a descriptor that nobody else closes.
-    init(owning number: Int32) {
-        self.number = number
-    }
-
     /// Opens `name` in a directory, going on after interruptions. `O_CLOEXEC` and `O_NOFOLLOW` are always set.
     ///
     /// - Throws: `errno`.
@@ -74,6 +69,12 @@ final class SharedDescriptor: Sendable {
 struct Errno: Error {
     /// The value.
     let code: Int32
+}
+
+extension Errno {
+    /// The error of a removal or a rename: POSIX allows either of two codes for a directory that is not empty, and the
+    /// engine knows one.
+    init(removing code: Int32) { self.init(code: code == EEXIST ? ENOTEMPTY : code) }
 }
 
 /// What the engine wants to know about an entry before it trusts it.

@@ -251,31 +251,6 @@ import Testing
         #expect(try nephrite("count", "--store", store, "points").output == "1\n")
     }
 
-    @Test("too few file descriptors are a reason to try again later, whichever call meets the limit")
-    func descriptors() throws {
-        try importThree()
-        var exitCodes: [Int32] = []
-        // libdispatch needs descriptors of its own for the signals, and traps below nine now and then.
-        for limit in 9...24 {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = [
-                "-c", "ulimit -n \(limit); exec \"$0\" \"$@\"", NephriteProcess.executable.path, "check", "--store",
-                store,
-            ]
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle.nullDevice
-            try process.run()
-            process.waitUntilExit()
-            #expect(process.terminationReason == .exit)
-            exitCodes.append(process.terminationStatus)
-        }
-        // From some limit on there are enough; what was refused has damaged nothing.
-        #expect(exitCodes.first == 75 && exitCodes.last == 0, "\(exitCodes)")
-        #expect(exitCodes.drop { $0 == 75 }.allSatisfy { $0 == 0 }, "\(exitCodes)")
-        #expect(try nephrite("check", "--store", store).exitCode == 0)
-    }
-
     @Test("a closed output ends it with 74 and no message")
     func closedPipe() throws {
         try importThree()

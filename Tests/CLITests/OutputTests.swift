@@ -13,7 +13,8 @@ import Testing
             (.invalidMetadata, 65), (.duplicateID, 65), (.recordExists, 1), (.recordNotFound, 1), (.versionMismatch, 1),
             (.conflict, 75), (.databaseExists, 73), (.databaseNotFound, 66), (.locked, 75), (.notAStore, 65),
             (.newerFormat, 65), (.corruption, 65), (.diskFull, 74), (.limitReached, 1), (.notWritable, 73),
-            (.tooManyOpenFiles, 75), (.inputOutput, 74), (.outcomeUnknown, 74), (.fenced, 74), (.notRunning, 1),
+            (.tooManyOpenFiles, 75), (.tooManyThreads, 75), (.inputOutput, 74), (.outcomeUnknown, 74), (.fenced, 74),
+            (.notRunning, 1),
             (.closed, 1),
         ] as [(StoreError.Code, Int32)])
     func exitCodes(_ code: StoreError.Code, _ exit: Int32) {

@@ -47,7 +47,7 @@ if [ "$target" = store ]; then
 elif [ "$target" = filter ]; then
     # The part of the engine that filters need, in the same module as the formats.
     rm -rf "$build/engine" && mkdir -p "$build/engine"
-    for file in API/Filter API/StoreError API/Metadata API/Metadata+Encoding Filtering/FilterNode Filtering/FilterText \
+    for file in API/Filter API/StoreError API/Metadata API/MetadataScalar API/Metadata+Encoding Filtering/FilterNode Filtering/FilterText \
         Filtering/FilterLexer Filtering/FilterParser Filtering/ValueOrder Filtering/CompiledFilter \
         Filtering/CompiledFilter+Evaluation; do
         sed '/^import StorageFormat$/d' "$root/Sources/Nephrite/$file.swift" > "$build/engine/$(basename "$file").swift"

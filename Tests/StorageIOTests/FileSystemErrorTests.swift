@@ -10,6 +10,8 @@ import Testing
         (EMFILE, "EMFILE"), (ENOMEM, "ENOMEM"), (EACCES, "EACCES"), (EROFS, "EROFS"), (EFBIG, "EFBIG"),
         (EEXIST, "EEXIST"), (ENOENT, "ENOENT"), (ELOOP, "ELOOP"), (EPERM, "EPERM"), (EWOULDBLOCK, "EAGAIN"),
         (ENOTEMPTY, "ENOTEMPTY"), (EMLINK, "EMLINK"), (ENXIO, "ENXIO"), (EISDIR, "EISDIR"), (EBADF, "EBADF"),
+        (ENFILE, "ENFILE"), (EOPNOTSUPP, "EOPNOTSUPP"), (EBUSY, "EBUSY"), (ESTALE, "ESTALE"), (ENOTDIR, "ENOTDIR"),
+        (EINVAL, "EINVAL"), (ENAMETOOLONG, "ENAMETOOLONG"), (EXDEV, "EXDEV"),
     ]
 
     @Test("Every known code has its own sentences for every call", arguments: codes)
@@ -46,6 +48,12 @@ import Testing
         #expect(sync.meaning != FileSystemError(code: EIO, call: .read, path: "x").meaning)
         #expect(FileSystemError(code: EWOULDBLOCK, call: .lock, path: "x").isLocked)
         #expect(!FileSystemError(code: EWOULDBLOCK, call: .read, path: "x").isLocked)
+        #expect(!FileSystemError(code: EIO, call: .lock, path: "x").isLocked)
+        for (call, code) in [(SystemCall.synchronizeDirectory, EINVAL), (.openRoot, ENOTDIR), (.map, ENODEV)] {
+            let error = FileSystemError(code: code, call: call, path: "x")
+            let other = FileSystemError(code: code, call: .read, path: "x")
+            #expect(error.meaning != other.meaning && error.remedy != other.remedy)
+        }
     }
 
     @Test("Codes are sorted into the questions the engine asks")

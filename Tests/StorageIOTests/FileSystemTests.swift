@@ -206,6 +206,96 @@ import Testing
         }
     }
 
+    @Test("The root is a directory that cannot be made, opened or removed", arguments: FileSystemKind.allCases)
+    func refusesRoot(kind: FileSystemKind) throws {
+        try withFileSystem(kind) { fileSystem in
+            expectFailure(EEXIST, .createDirectory) { () throws(FileSystemError) in
+                try fileSystem.createDirectory(.root)
+            }
+            expectFailure(EBUSY, .removeDirectory) { () throws(FileSystemError) in
+                try fileSystem.removeDirectory(.root)
+            }
+            expectFailure(EISDIR, .open) { () throws(FileSystemError) in try fileSystem.open(.root, .read) }
+            expectFailure(EISDIR, .unlink) { () throws(FileSystemError) in try fileSystem.unlink(.root) }
+            #expect(try fileSystem.list(.root) == [])
+            _ = try fileSystem.open(file, .createNew)
+            expectFailure(ENOTDIR, .removeDirectory) { () throws(FileSystemError) in
+                try fileSystem.removeDirectory(file)
+            }
+            expectFailure(ENOTDIR, .list) { () throws(FileSystemError) in try fileSystem.list(file) }
+        }
+    }
+
+    @Test("Addresses that the machine does not have are not reserved", arguments: FileSystemKind.allCases)
+    func refusesHugeReservations(kind: FileSystemKind) throws {
+        try withFileSystem(kind) { fileSystem in
+            for (byteCount, code) in [(1 << 60, ENOMEM), (0, EINVAL), (-1, EINVAL), (.max, EINVAL)] {
+                expectFailure(code, .reserveAddressSpace) { () throws(FileSystemError) in
+                    try fileSystem.reserveAddressSpace(byteCount: byteCount)
+                }
+            }
+            let space = try fileSystem.reserveAddressSpace(byteCount: 100_001)
+            #expect((100_001..<100_001 + (1 << 16)).contains(space.byteCount))
+        }
+    }
+
+    @Test("A write reaches the mappings that are left when another one is gone", arguments: FileSystemKind.allCases)
+    func forgetsMappings(kind: FileSystemKind) throws {
+        try withFileSystem(kind) { fileSystem in
+            let unit = StorageGranularity.byteCount
+            let opened = try fileSystem.open(file, .createNew)
+            try opened.put(pattern(unit), at: 0)
+            let kept = try fileSystem.reserveAddressSpace(byteCount: unit)
+            do {
+                let dropped = try fileSystem.reserveAddressSpace(byteCount: unit)
+                try opened.map(offset: 0, length: unit, into: dropped, at: 0)
+                #expect(dropped.bytes(unit, at: 0) == pattern(unit))
+            }
+            try opened.put([1, 2, 3], at: 0)
+            try opened.map(offset: 0, length: unit, into: kept, at: 0)
+            try opened.put([9], at: 1)
+            #expect(kept.bytes(4, at: 0) == [1, 9, 3, pattern(4)[3]])
+        }
+    }
+
+    @Test("Empty buffers are passed over, and one call takes what it can", arguments: FileSystemKind.allCases)
+    func writesEmptyBuffers(kind: FileSystemKind) throws {
+        try withFileSystem(kind) { fileSystem in
+            let opened = try fileSystem.open(file, .createNew)
+            let bytes = AlignedBuffer(byteCount: 3_000)
+            unsafe bytes.bytes.copyBytes(from: pattern(3_000))
+            let whole = unsafe UnsafeRawBufferPointer(bytes.bytes)
+            let empty = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+            #expect(try unsafe opened.write([empty, whole, empty], at: 0) == 3_000)
+            #expect(try unsafe opened.write([empty, empty], at: 9_000) == 0)
+            #expect(try unsafe opened.write([], at: 9_000) == 0)
+            #expect(try unsafe opened.read(into: UnsafeMutableRawBufferPointer(start: nil, count: 0), at: 0) == 0)
+            #expect(try opened.bytes(9_000, at: 0) == pattern(3_000))
+            // More buffers than the kernel takes at once.
+            let parts = unsafe whole.indices.map { unsafe UnsafeRawBufferPointer(rebasing: whole[$0..<$0 + 1]) }
+            let count = try unsafe opened.write(parts, at: 0)
+            #expect(kind == .posix ? count == 1_024 : count == 3_000)
+            #expect(try opened.bytes(9_000, at: 0) == pattern(3_000))
+        }
+    }
+
+    @Test("Work beyond the largest offset is refused", arguments: FileSystemKind.allCases)
+    func refusesHugeRanges(kind: FileSystemKind) throws {
+        try withFileSystem(kind) { fileSystem in
+            let opened = try fileSystem.open(file, .createNew)
+            let end = UInt64(Int64.max)
+            expectFailure(EFBIG, .allocate) { () throws(FileSystemError) in
+                try opened.allocate(offset: end - 1, length: 5)
+            }
+            #expect(try opened.size() == 0)
+            try opened.startWriteback(offset: 0, length: 1 << 20)
+            try opened.startWriteback(offset: end + 1, length: 1)
+            if kind != .overlay {
+                expectFailure(EFBIG, .read) { () throws(FileSystemError) in try opened.bytes(1, at: end + 1) }
+            }
+        }
+    }
+
     @Test("Closed and read-only files refuse work", arguments: FileSystemKind.allCases)
     func refusesClosedFiles(kind: FileSystemKind) throws {
         try withFileSystem(kind) { fileSystem in
@@ -216,6 +306,7 @@ import Testing
             expectFailure(EBADF, .read) { () throws(FileSystemError) in try opened.bytes(1, at: 0) }
             expectFailure(EBADF, .size) { () throws(FileSystemError) in try opened.size() }
             expectFailure(EBADF, .synchronize) { () throws(FileSystemError) in try opened.synchronize() }
+            expectFailure(EBADF, .synchronizeData) { () throws(FileSystemError) in try opened.synchronizeData() }
             let reader = try fileSystem.open(file, .read)
             expectFailure(EBADF, .write) { () throws(FileSystemError) in try reader.put([2], at: 0) }
             expectFailure(EBADF, .allocate) { () throws(FileSystemError) in

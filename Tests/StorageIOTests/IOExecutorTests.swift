@@ -35,8 +35,8 @@ import Testing
     }
 
     @Test("Jobs run on the executor's own, named threads")
-    func runsOnOwnThreads() async {
-        let executor = IOExecutor(name: "own", threadCount: 1)
+    func runsOnOwnThreads() async throws {
+        let executor = try IOExecutor(name: "own", threadCount: 1)
         let names = await withTaskExecutorPreference(executor) {
             var names: Set<String> = []
             for _ in 0..<100 {
@@ -54,8 +54,8 @@ import Testing
     }
 
     @Test("Jobs of one thread run in the order of their arrival")
-    func runsInOrder() async {
-        let executor = IOExecutor(name: "order", threadCount: 1)
+    func runsInOrder() async throws {
+        let executor = try IOExecutor(name: "order", threadCount: 1)
         let order = Recorder()
         let gate = DispatchSemaphore(value: 0)
         await withTaskGroup { group in
@@ -71,8 +71,8 @@ import Testing
     }
 
     @Test("As many jobs run at once as there are threads", arguments: [2, 4])
-    func runsInParallel(threadCount: Int) async {
-        let executor = IOExecutor(name: "parallel", threadCount: threadCount)
+    func runsInParallel(threadCount: Int) async throws {
+        let executor = try IOExecutor(name: "parallel", threadCount: threadCount)
         // Nobody passes the barrier before all are there: with fewer threads this would hang.
         let barrier = Barrier(count: threadCount)
         let threads = await withTaskGroup(of: UInt64.self) { group in
@@ -89,8 +89,8 @@ import Testing
     }
 
     @Test("A shutdown runs what is queued first, and may be repeated")
-    func drainsOnShutdown() async {
-        let executor = IOExecutor(name: "drain", threadCount: 2)
+    func drainsOnShutdown() async throws {
+        let executor = try IOExecutor(name: "drain", threadCount: 2)
         let count = Recorder()
         let gates = [DispatchSemaphore(value: 0), DispatchSemaphore(value: 0)]
         await withTaskGroup { group in
@@ -109,8 +109,8 @@ import Testing
     }
 
     @Test("A task that comes back after the shutdown still ends")
-    func runsLateJobs() async {
-        let executor = IOExecutor(name: "late", threadCount: 1)
+    func runsLateJobs() async throws {
+        let executor = try IOExecutor(name: "late", threadCount: 1)
         executor.shutdown()
         let sum = await withTaskExecutorPreference(executor) {
             var sum = 0
@@ -124,19 +124,59 @@ import Testing
     }
 
     @Test("The last reference may go away on one of the executor's threads", arguments: 1...3)
-    func endsOnItsOwnThread(threadCount: Int) async {
+    func endsOnItsOwnThread(threadCount: Int) async throws {
         // A deadlock of a thread that waits for itself meets the time limit: the executor never goes away.
         for _ in 0..<20 {
-            let observed = Self.startForgotten(threadCount: threadCount)
+            let observed = try Self.startForgotten(threadCount: threadCount)
             while observed.isAlive { await Task.yield() }
         }
     }
 
     @Test("A job may shut its own executor down", arguments: 1...3)
-    func shutsItselfDown(threadCount: Int) async {
-        let executor = IOExecutor(name: "self", threadCount: threadCount)
+    func shutsItselfDown(threadCount: Int) async throws {
+        let executor = try IOExecutor(name: "self", threadCount: threadCount)
         let answer = await withTaskExecutorPreference(executor) {
             executor.shutdown()
+            await Task.yield()
+            return 42
+        }
+        #expect(answer == 42)
+    }
+
+    @Test("Without its first thread there is no executor; with the first, all jobs run", arguments: 0...3)
+    func refusedThreads(allowed: Int) async throws {
+        let started = Atomic(0)
+        let make: ThreadMaker = { (name, queue) throws(Errno) in
+            guard started.load(ordering: .relaxed) < allowed else { throw Errno(code: EAGAIN) }
+            started.add(1, ordering: .relaxed)
+            return try WorkerThread(name: name, queue: queue)
+        }
+        guard allowed > 0 else {
+            #expect(throws: ThreadError(code: EAGAIN, name: "few")) {
+                try IOExecutor(name: "few", threadCount: 3, makeThread: make)
+            }
+            return
+        }
+        let executor = try IOExecutor(name: "few", threadCount: 3, makeThread: make)
+        #expect(started.load(ordering: .relaxed) == allowed)
+        let sum = await withTaskGroup { group in
+            for index in 0..<100 { group.addTask(executorPreference: executor) { index } }
+            return await group.reduce(0, +)
+        }
+        #expect(sum == 4_950)
+        executor.shutdown()
+    }
+
+    @Test("A task that comes back after the shutdown ends even if no thread can be started for it")
+    func lateJobsWithoutThreads() async throws {
+        let mayStart = Atomic(true)
+        let executor = try IOExecutor(name: "late", threadCount: 1) { (name, queue) throws(Errno) in
+            guard mayStart.load(ordering: .relaxed) else { throw Errno(code: EAGAIN) }
+            return try WorkerThread(name: name, queue: queue)
+        }
+        executor.shutdown()
+        mayStart.store(false, ordering: .relaxed)
+        let answer = await withTaskExecutorPreference(executor) {
             await Task.yield()
             return 42
         }
@@ -155,8 +195,8 @@ import Testing
     }
 
     /// Leaves a task as the only owner of an executor.
-    private static func startForgotten(threadCount: Int) -> Observed {
-        let executor = IOExecutor(name: "last", threadCount: threadCount)
+    private static func startForgotten(threadCount: Int) throws -> Observed {
+        let executor = try IOExecutor(name: "last", threadCount: threadCount)
         let observed = Observed(executor)
         Task(executorPreference: executor) { await Task.yield() }
         return observed

@@ -25,6 +25,26 @@ import Testing
         }
     }
 
+    @Test("A sleep of no length ends")
+    func endsSleep() async throws {
+        let clock = SystemClock()
+        let start = clock.monotonicNanoseconds()
+        try await clock.sleep(nanoseconds: 1)
+        #expect(clock.monotonicNanoseconds() > start)
+    }
+
+    @Test("A system file that cannot be read has no contents, and writing to one that is not there does nothing")
+    func refusesSystemFiles() throws {
+        try withTemporaryDirectory { path in
+            SystemFile.write("x", to: path + "/none")
+            #expect(SystemFile.contents(of: path + "/none") == nil)
+        }
+        #if os(Linux)
+            // Nothing is mapped at address 0, where reading begins.
+            #expect(SystemFile.contents(of: "/proc/self/mem") == nil)
+        #endif
+    }
+
     @Test("Random bytes differ and fill odd lengths", arguments: [0, 1, 7, 8, 9, 64])
     func fillsRandomly(count: Int) {
         struct Counter: RandomSource {
@@ -50,6 +70,8 @@ import Testing
         #expect(ProcessStatistics.statusByteCount("RssAnon:", in: text) == 12 << 10)
         #expect(ProcessStatistics.statusByteCount("RssFile:", in: text) == nil)
         #expect(ProcessStatistics.statusByteCount("RssShmem:", in: text) == nil)
+        #expect(ProcessStatistics.statusByteCount("VmRSS:", in: "VmRSS: 9007199254740992 kB") == nil)
+        #expect(ProcessStatistics.activeProcessorCount >= 1)
         #if os(Linux)
             #expect((ProcessStatistics.residentAnonymousByteCount() ?? 0) > 1 << 16)
             #expect((ProcessStatistics.residentByteCount() ?? 0) > 1 << 16)

@@ -16,7 +16,7 @@ func measureReadLatency(_ options: SuiteOptions) async throws -> [Measurement] {
     var checkpoints = Measurement(label: "  checkpoints beside it", unit: "checkpoints")
     try await withVectorStore(at: path) { store in
         let database = try await store.createDatabase("latency", options: DatabaseOptions(dimension: dimension))
-        try await fill(database, rows: rows)
+        try await fill(database, rows: rows, dimension: dimension)
         let load = WriteLoad(store: store, database: database, rows: rows)
         _ = try await read(database, rows: rows, seed: 0, forSeconds: 0.5)
         for round in 0..<options.repeatCount {
@@ -40,17 +40,6 @@ func measureReadLatency(_ options: SuiteOptions) async throws -> [Measurement] {
 }
 
 private let percents = [50.0, 99, 99.9]
-
-private func fill(_ database: VectorDatabase, rows: Int) async throws {
-    var batch = RowBatch()
-    for first in stride(from: 0, to: rows, by: 10_000) {
-        let range = first..<min(rows, first + 10_000)
-        var vectors: [Float] = []
-        SyntheticVectors.append(rows: range.count, dimension: dimension, seed: UInt64(first), to: &vectors)
-        batch.fill(range, vectors: vectors[...])
-        try await database.insert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
-    }
-}
 
 /// Reads random rows one after the other and times each.
 private func read(

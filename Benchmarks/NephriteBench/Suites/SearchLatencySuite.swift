@@ -14,14 +14,7 @@ func measureSearchLatency(_ options: SuiteOptions) async throws -> [Measurement]
     var commits = Measurement(label: "  commits beside it", unit: "commits/s")
     try await withVectorStore(at: path) { store in
         let database = try await store.createDatabase("search", options: DatabaseOptions(dimension: dimension))
-        var batch = RowBatch()
-        for first in stride(from: 0, to: rows, by: 10_000) {
-            let range = first..<min(rows, first + 10_000)
-            var vectors: [Float] = []
-            SyntheticVectors.append(rows: range.count, dimension: dimension, seed: UInt64(first), to: &vectors)
-            batch.fill(range, vectors: vectors[...])
-            try await database.insert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
-        }
+        try await fill(database, rows: rows, dimension: dimension)
         let queries = SyntheticVectors.pool(count: 64, dimension: dimension, seed: 4_242)
         try await finishCodes(database, query: queries[0])
         for _ in 0..<options.repeatCount {

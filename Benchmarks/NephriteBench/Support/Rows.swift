@@ -99,3 +99,15 @@ struct RowBatch {
         }
     }
 }
+
+/// Inserts synthetic rows in batches of 10,000.
+func fill(_ database: VectorDatabase, rows: Int, dimension: Int) async throws {
+    var batch = RowBatch()
+    for first in stride(from: 0, to: rows, by: 10_000) {
+        let range = first..<min(rows, first + 10_000)
+        var vectors: [Float] = []
+        SyntheticVectors.append(rows: range.count, dimension: dimension, seed: UInt64(first), to: &vectors)
+        batch.fill(range, vectors: vectors[...])
+        try await database.insert(ids: batch.ids, vectors: batch.vectors, metadata: batch.metadata)
+    }
+}

@@ -1,6 +1,6 @@
-// The first two stages of a search by codes, for one query or for several that share a pass: rows are bounded by the high
-// plane or by their signs, what reaches the threshold is bounded by both planes, and that raises the threshold. The cascade
-// of Nephrite calls it for runs of blocks and compares in float32 what it leaves.
+// The first two stages of a search by codes, for one query or for several that share a pass: rows are bounded by the
+// high plane or by their signs, what reaches the threshold is bounded by both planes, and that raises the threshold.
+// The cascade of Nephrite calls it for runs of blocks and compares in float32 what it leaves.
 #ifndef NEPHRITE_CODE_SEARCH_H
 #define NEPHRITE_CODE_SEARCH_H
 #include "nephrite_codes.h"
@@ -18,13 +18,14 @@ typedef struct {
     float upper;
 } nephrite_code_candidate;
 
-/// A query's state on one thread. The caller makes it with nephrite_code_search_init, may raise `threshold` between calls,
-/// and takes candidates out.
+/// A query's state on one thread. The caller makes it with nephrite_code_search_init, may raise `threshold` between
+/// calls, and takes candidates out.
 typedef struct {
     const nephrite_code_query *query;
     /// Rows that cannot reach it are left out.
     float threshold;
-    /// The largest lower bounds of the rows so far: a heap with the least of them first, room for `limit`. The caller's.
+    /// The largest lower bounds of the rows so far: a heap with the least of them first, room for `limit`. The
+    /// caller's.
     float *lowers;
     size_t limit, lower_count;
     /// Rows whose upper bound by both planes was not below the threshold. The caller's, as is the room: a call adds

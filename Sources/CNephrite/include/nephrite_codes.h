@@ -2,10 +2,11 @@
 // Nephrite hand it rows and queries; the proof of the bounds is in the article HowSearchWorks.
 //
 // The code of a row is two planes of nibbles, and from nephrite_code_sign_dimension components on a plane of signs.
-// A plane of nibbles has 16 * ceil(dimension / 32) bytes of nibbles and 16 bytes of factors. Blocks of 64 bytes, then one
-// block of what is left: byte j of a block of n bytes holds component j in its low nibble and component n + j in its high
-// nibble, counted from the block's first component. The plane of signs has 16 * ceil(dimension / 128) bytes of bits and 16 bytes
-// of factors: in blocks alike, bit j of byte i is that of component j * n + i, and 1 for what is not negative.
+// A plane of nibbles has 16 * ceil(dimension / 32) bytes of nibbles and 16 bytes of factors. Blocks of 64 bytes, then
+// one block of what is left: byte j of a block of n bytes holds component j in its low nibble and component n + j in
+// its high nibble, counted from the block's first component. The plane of signs has 16 * ceil(dimension / 128) bytes
+// of bits and 16 bytes of factors: in blocks alike, bit j of byte i is that of component j * n + i, and 1 for what is
+// not negative.
 #ifndef NEPHRITE_CODES_H
 #define NEPHRITE_CODES_H
 #include <stddef.h>
@@ -54,8 +55,8 @@ typedef struct {
     float angle;
     /// Times the residual norm times the sine of the angle.
     float spread;
-    /// Not 0: 1 / norm of the weighted query, and the estimate is corrected for what quantisation takes from a row in its
-    /// own direction. The bound is then a statistical one.
+    /// Not 0: 1 / norm of the weighted query, and the estimate is corrected for what quantisation takes from a row in
+    /// its own direction. The bound is then a statistical one.
     float correction;
     /// Added to the estimate: query · centre.
     float offset;
@@ -69,8 +70,8 @@ typedef struct {
     float scale;
     /// Euclidean: squared norm of the centred query.
     float squared;
-    /// Times the norms of a row: what rounding can make of a sum of products of a query and a row, for the first, rough look
-    /// at the bounds.
+    /// Times the norms of a row: what rounding can make of a sum of products of a query and a row, for the first,
+    /// rough look at the bounds.
     float rounding;
 } nephrite_code_bound;
 
@@ -82,7 +83,8 @@ typedef struct {
     const int16_t *fine;
     const int8_t *fine_high, *fine_low;
     const int8_t *coarse;
-    /// Weights of -15 … 15 for signs; that of a sign in bit j of a byte is multiplied by 8, 4, 2, 1 for j mod 4 = 0, 1, 2, 3.
+    /// Weights of -15 … 15 for signs; that of a sign in bit j of a byte is multiplied by 8, 4, 2, 1 for j mod 4 = 0,
+    /// 1, 2, 3.
     const int8_t *signs;
     /// Sums of weights, for signs before they were multiplied.
     int32_t fine_sum, coarse_sum, sign_sum;
@@ -109,12 +111,12 @@ float nephrite_rotation_error(size_t dimension);
 void nephrite_rotate(
     const nephrite_code_set *set, const nephrite_codec *codec, const float *vector, int subtracts, float *rotated);
 
-/// The largest absolute value, the sum of absolute values, and the sum of squares of floats, a multiple of 8 of them, in
-/// double precision.
+/// The largest absolute value, the sum of absolute values, and the sum of squares of floats, a multiple of 8 of them,
+/// in double precision.
 void nephrite_code_measure(
     const nephrite_code_set *set, const float *values, size_t count, double *largest, double *total, double *squares);
-/// Rounds floats, a multiple of 8 of them, to integers times `step`. Gives the sum of the integers, the sum of their squares,
-/// and the squared norm of what is lost, all in double precision.
+/// Rounds floats, a multiple of 8 of them, to integers times `step`. Gives the sum of the integers, the sum of their
+/// squares, and the squared norm of what is lost, all in double precision.
 void nephrite_code_weigh(
     const nephrite_code_set *set, const float *values, size_t count, float step, int16_t *weights, double *sum,
     double *squares, double *lost);
@@ -132,8 +134,8 @@ void nephrite_encode_rows(
     void *high, void *low, void *signs, void *scratch);
 
 /// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
-/// Returns the mask of rows whose upper bound is not below the threshold, and stores lower and upper bounds of their ranks
-/// (higher is nearer) at their places; what is at the other places is of no use.
+/// Returns the mask of rows whose upper bound is not below the threshold, and stores lower and upper bounds of their
+/// ranks (higher is nearer) at their places; what is at the other places is of no use.
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper);
@@ -151,20 +153,21 @@ typedef struct {
     float lower, upper;
 } nephrite_code_survivor;
 /// Scans blocks of 64 rows that follow one another, of the plane of signs if `by_signs`, else of the high plane;
-/// `masks` has the rows of each block that take part. Stores the rows whose upper bound is not below the threshold, up to
-/// 64 of a block, and returns how many.
+/// `masks` has the rows of each block that take part. Stores the rows whose upper bound is not below the threshold,
+/// up to 64 of a block, and returns how many.
 size_t nephrite_code_scan_blocks(
     const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
     const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors);
-/// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th has the place i.
+/// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th
+/// has the place i.
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper);
 void nephrite_code_scan_rows_many(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *const *rows,
     size_t row_count, const float *thresholds, uint64_t *survivors, float *lower, float *upper);
-/// Bounds the scores of up to 16 rows by both planes, which lie anywhere; the i-th has the place i. Returns the mask of rows
-/// whose upper bound is not below the threshold; `lower` and `upper` have 16 floats.
+/// Bounds the scores of up to 16 rows by both planes, which lie anywhere; the i-th has the place i. Returns the mask
+/// of rows whose upper bound is not below the threshold; `lower` and `upper` have 16 floats.
 uint32_t nephrite_code_refine_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *high, const void *const *low,
     size_t count, float threshold, float *lower, float *upper);

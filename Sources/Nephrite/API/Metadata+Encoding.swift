@@ -17,7 +17,7 @@ enum FlatMetadata {
         guard bound <= byteLimit else { return nil }
         return unsafe withUnsafeTemporaryAllocation(byteCount: bound, alignment: 8) { scratch in
             unsafe withUnsafeTemporaryAllocation(of: (start: Int, end: Int).self, capacity: fields.count) { places in
-                guard let base = scratch.baseAddress else { return nil }
+                let base = scratch.baseAddress!
                 var end = 0
                 for index in fields.indices {
                     let start = end

@@ -24,9 +24,7 @@ public struct NearestRecords: AsyncSequence, Sendable {
         let query: [Float]
         let options: SearchOptions
         var position: SearchPosition?
-        private var page: ArraySlice<TopK.Entry> = []
-        private var pageLength = 32
-        private var isAtEnd = false
+        private var pages = SearchPages<TopK.Entry>()
 
         init(snapshot: DatabaseSnapshot, query: [Float], options: SearchOptions, position: SearchPosition?) {
             self.snapshot = snapshot
@@ -39,16 +37,15 @@ public struct NearestRecords: AsyncSequence, Sendable {
         ///
         /// - Throws: what a search throws.
         public mutating func next() async throws -> SearchHit? {
-            if page.isEmpty, !isAtEnd {
-                var request = try await snapshot.request([query], limit: pageLength, options: options)
+            let (snapshot, query, options, position) = (snapshot, query, options, position)
+            let row = try await pages.next { limit in
+                var request = try await snapshot.request([query], limit: limit, options: options)
                 request.after = position
-                page = try await snapshot.searcher.search(snapshot, request).rows[0][...]
-                isAtEnd = page.count < pageLength
-                if pageLength < 4_096 { pageLength *= 2 }
+                return try await snapshot.searcher.search(snapshot, request).rows[0]
             }
-            guard let row = page.popFirst() else { return nil }
+            guard let row else { return nil }
             let hit = snapshot.hit(row)
-            position = SearchPosition(rank: row.score, id: RecordID(hit.id))
+            self.position = SearchPosition(rank: row.score, id: RecordID(hit.id))
             return hit
         }
 

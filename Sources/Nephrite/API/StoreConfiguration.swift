@@ -114,6 +114,10 @@ public struct StoreEnvironment: Sendable {
     public var random: any RandomSource = SystemRandomSource()
     /// Runs everything, for simulations; nil gives each store I/O threads of its own.
     public var executor: (any TaskExecutor)?
+    /// Starts the threads of a store when there is no ``executor``.
+    var startThreads: @Sendable (_ name: String, _ count: Int) throws(ThreadError) -> IOExecutor = {
+        (name, count) throws(ThreadError) in try IOExecutor(name: name, threadCount: count)
+    }
 
     /// The real system.
     public init() {}

@@ -104,6 +104,15 @@ extension StoreError {
             offset: cause.offset, remedy: cause.remedy, errorNumber: cause.code)
     }
 
+    /// A thread that the system refused.
+    init(_ cause: ThreadError) {
+        self.init(
+            .tooManyThreads, "The system does not let the process start a thread for \(cause.name).",
+            remedy:
+                "Raise the limit of threads (ulimit -u, pids.max of the container) or of memory, or close other stores.",
+            errorNumber: cause.code)
+    }
+
     /// Any error as a store error, for the places that cannot tell.
     static func wrapping(_ error: any Error, database: String? = nil) -> StoreError {
         switch error {

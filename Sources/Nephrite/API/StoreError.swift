@@ -55,6 +55,8 @@ public struct StoreError: Error, Sendable, Hashable {
         public static let readOnly = Code("readOnly")
         /// The process has too many open files.
         public static let tooManyOpenFiles = Code("tooManyOpenFiles")
+        /// The system does not let the process start another thread.
+        public static let tooManyThreads = Code("tooManyThreads")
         /// A system call failed.
         public static let inputOutput = Code("inputOutput")
         /// A sync failed after the write was staged: it may or may not survive. Reopen the store to find out.

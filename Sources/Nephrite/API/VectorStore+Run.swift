@@ -7,8 +7,9 @@ extension VectorStore {
     /// Opens the store, recovers what a crash left, and serves until the task is cancelled; then finishes the writes
     /// under way, checkpoints, and closes. Call it once.
     ///
-    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, … when the store cannot be opened; `invalidArgument` for
-    ///   a setting outside its range; what kept it from closing cleanly. Nothing when it was cancelled and closed well.
+    /// - Throws: `locked`, `notAStore`, `newerFormat`, `corruption`, `tooManyThreads`, … when the store cannot be
+    ///   opened; `invalidArgument` for a setting outside its range; what kept it from closing cleanly. Nothing when it
+    ///   was cancelled and closed well.
     public func run() async throws {
         let mayRun = state.withLock { state in
             guard case .idle = state.phase else { return false }
@@ -18,13 +19,14 @@ extension VectorStore {
         guard mayRun else {
             throw StoreError.argument("run() was called a second time.", remedy: "Make a new VectorStore for each run.")
         }
-        do {
+        let threads: StoreThreads
+        do throws(StoreError) {
             try configuration.validate()
+            threads = try StoreThreads(configuration)
         } catch {
             finish(.failed(error))
             throw error
         }
-        let threads = StoreThreads(configuration)
         defer { threads.shutDown() }
         do {
             var disk = configuration.environment.fileSystem(path)
@@ -215,7 +217,8 @@ struct StoreThreads: Sendable {
     let searchThreadCount: Int
     private let owned: [IOExecutor]
 
-    init(_ configuration: StoreConfiguration) {
+    /// - Throws: `tooManyThreads`; the threads that were started are ended by the executors' going away.
+    init(_ configuration: StoreConfiguration) throws(StoreError) {
         if let executor = configuration.environment.executor {
             log = executor
             io = executor
@@ -226,13 +229,18 @@ struct StoreThreads: Sendable {
         }
         let cores = ProcessStatistics.activeProcessorCount
         searchThreadCount = configuration.searchThreadCount > 0 ? configuration.searchThreadCount : cores
-        let logThreads = IOExecutor(name: "nephrite-log", threadCount: 1)
-        let ioThreads = IOExecutor(name: "nephrite-io", threadCount: 2)
-        let searchThreads = IOExecutor(name: "nephrite-scan", threadCount: searchThreadCount)
-        log = logThreads
-        io = ioThreads
-        search = searchThreads
-        owned = [logThreads, ioThreads, searchThreads]
+        let start = configuration.environment.startThreads
+        do throws(ThreadError) {
+            let logThreads = try start("nephrite-log", 1)
+            let ioThreads = try start("nephrite-io", 2)
+            let searchThreads = try start("nephrite-scan", searchThreadCount)
+            log = logThreads
+            io = ioThreads
+            search = searchThreads
+            owned = [logThreads, ioThreads, searchThreads]
+        } catch {
+            throw StoreError(error)
+        }
     }
 
     /// Ends the threads; nothing of the store runs on them any more.

@@ -75,8 +75,6 @@ struct PageBits: Sendable, Equatable {
 
     func intersection(_ other: PageBits) -> PageBits { PageBits(low: low & other.low, high: high & other.high) }
 
-    func union(_ other: PageBits) -> PageBits { PageBits(low: low | other.low, high: high | other.high) }
-
     func subtracting(_ other: PageBits) -> PageBits { PageBits(low: low & ~other.low, high: high & ~other.high) }
 
     /// The first `count` entries only.

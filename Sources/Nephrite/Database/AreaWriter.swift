@@ -59,7 +59,7 @@ import StorageIO
     /// Writes what was gathered.
     mutating func flush() throws(FileSystemError) {
         guard byteCount > 0 else { return }
-        var rest = unsafe buffers[...]
+        var rest = unsafe ArraySlice(buffers)
         let offset = start
         let total = byteCount
         unsafe buffers.removeAll(keepingCapacity: true)

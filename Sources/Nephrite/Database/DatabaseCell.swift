@@ -170,9 +170,6 @@ final class DatabaseCell: Sendable {
     /// Whether something holds the file open besides the registry.
     var isHeld: Bool { state.withLock { $0.pinCount > 0 || ($0.file != nil && ledger.aliveCount > 1) } }
 
-    /// Whether a write or a transaction holds it; such holds always end.
-    var isPinned: Bool { state.withLock { $0.pinCount > 0 } }
-
     func noteUse(_ tick: UInt64) { lastUse.store(tick, ordering: .relaxed) }
 
     var lastUsed: UInt64 { lastUse.load(ordering: .relaxed) }

@@ -2,6 +2,7 @@
 /// the commit queue, all without a suspension in between (C2).
 import StorageFormat
 import StorageIO
+import Synchronization
 
 extension DatabaseFile {
     /// Commits a batch and returns its version once it is durable as promised, applied and visible.
@@ -60,6 +61,9 @@ extension DatabaseFile {
     /// - Returns: nil if a commit was in the way that was being prepared, once that may have changed.
     private func placeAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
         try checkOpen()
+        // Like a transaction that prepares: the log task must remember what it undid until this is in the queue.
+        context.log.preparing.add(1, ordering: .acquiringAndReleasing)
+        defer { context.log.preparing.subtract(1, ordering: .acquiringAndReleasing) }
         allocate(batch)
         let placement = BulkPlacement(batch)
         let dataFile = dataFile

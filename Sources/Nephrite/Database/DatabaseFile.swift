@@ -24,9 +24,9 @@ struct LoadedDatabase: Sendable {
     var checkpointLSN: UInt64
     var headerChecksum: UInt32
     /// Whether both header copies of the other generation are damaged, as by a crash while they were written.
-    var otherGenerationIsLost = false
+    var otherGenerationIsLost: Bool
     /// Damage that was met and got over.
-    var damages: [Damage] = []
+    var damages: [Damage]
 }
 
 actor DatabaseFile {

@@ -29,7 +29,6 @@ enum GrowthPlan {
             rounded(max(wanted - current, min(max(min(current, doubledByteCount), current / 4), allowance)))
         }
         func add(_ kind: Extent.Kind, units: Int) -> Bool {
-            guard units > 0 else { return true }
             guard units < Int(UInt32.max) - Int(next) else { return false }
             planned.append(Extent(kind: kind, startUnit: next, unitCount: UInt32(units)))
             next += UInt32(units)

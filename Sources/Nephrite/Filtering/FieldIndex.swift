@@ -4,8 +4,6 @@ import StorageFormat
 
 struct FieldIndex: Sendable {
     let path: FieldPath
-    /// Leads to the field in encoded metadata.
-    private let locator: CompiledFilter
     private var scalars = ValuePostings()
     /// Elements of arrays that are scalars.
     private var elements = ValuePostings()
@@ -22,29 +20,13 @@ struct FieldIndex: Sendable {
     /// Scalars that are held, or were until lately.
     var valueCount: Int { scalars.valueCount }
 
-    init(_ path: FieldPath) throws(StoreError) {
-        self.path = path
-        locator = try CompiledFilter(FilterField(path: path).exists)
-    }
+    init(_ path: FieldPath) { self.path = path }
 
     /// What a record holds in the field.
-    enum Content {
+    enum Content: Sendable {
         case scalar(FieldKey)
         /// An array with these scalars among its elements, each once; an object has none.
         case composite([FieldKey])
-    }
-
-    /// Reads the field of a record; nil if it is not there.
-    func content(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> Content? {
-        guard let value = try unsafe locator.locate(locator.instructions[0].path, bytes) else { return nil }
-        if let key = unsafe FieldKey(value, in: bytes) { return .scalar(key) }
-        guard value.isArray else { return .composite([]) }
-        var keys: Set<FieldKey> = []
-        var cursor = EncodedElements(value)
-        while let element = try unsafe cursor.next(bytes) {
-            if let key = unsafe FieldKey(element, in: bytes) { keys.insert(key) }
-        }
-        return .composite(Array(keys))
     }
 
     /// Notes what a slot holds now; it held nothing before.

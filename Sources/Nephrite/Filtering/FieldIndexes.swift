@@ -18,12 +18,16 @@ struct IndexAnswer: Sendable {
 /// The invariant: what the indexes say about the slots of page `p` is what the page object `held[p]` says, for every `p`.
 /// A page object that is held is written by nobody, so the indexes are a function of the pages in `held`, and right for any
 /// snapshot as far as its pages are the very same objects. To follow a commit they take over the pages it changed.
+///
+/// Many pages are read on the search threads, but the actor itself never runs there: its other callers would be served on
+/// the same thread, and whatever they go on with would be in the way of searches.
 actor FieldIndexes {
-    /// Pages taken over between looks at whether the task was cancelled, or another may go on.
+    /// Pages read and taken over at once; in between, the task may have been cancelled, and others may go on.
     private static let pagesPerStep = 16
 
     nonisolated let paths: [FieldPath]
     private var fields: [FieldIndex] = []
+    private var readers: [FieldReader] = []
     private var held: [IndexPage?] = []
     /// The slots that are active in the pages that are held.
     private var live = Posting.empty
@@ -31,8 +35,8 @@ actor FieldIndexes {
     private var complete: PagedTable?
     /// The newest version that was asked for: pages of an older one are not taken over.
     private var newest: RecordVersion = 0
-    /// Counts the pages taken over.
-    private var changeCount = 0
+    /// Pages that a caller is reading, so that others who build the indexes at the same time read other ones.
+    private var claimed: Set<Int> = []
 
     init(paths: [FieldPath]) { self.paths = paths }
 
@@ -58,84 +62,91 @@ actor FieldIndexes {
 
     /// Takes over the pages of a snapshot, unless it is older than what was asked for before.
     private func advance(to snapshot: DatabaseSnapshot) async throws {
-        if fields.isEmpty { fields = try paths.map { path throws(StoreError) in try FieldIndex(path) } }
+        if fields.isEmpty {
+            readers = try paths.map { path throws(StoreError) in try FieldReader(path) }
+            fields = paths.map { FieldIndex($0) }
+        }
         newest = max(newest, snapshot.version)
         guard snapshot.version == newest else { return }
-        let table = snapshot.records.pages
-        let wanted = complete.map { table.pagesDiffering(from: $0) } ?? Array(0..<table.pageCount)
-        if wanted.isEmpty { return }
-        complete = nil
-        // Many pages are work for the search threads.
-        let executor = wanted.count > Self.pagesPerStep ? snapshot.searcher.executor : nil
-        try await withTaskExecutorPreference(executor) { try await take(wanted, of: snapshot) }
-    }
-
-    private func take(_ wanted: [Int], of snapshot: DatabaseSnapshot) async throws {
-        let table = snapshot.records.pages
-        let changesBefore = changeCount
-        var ownChanges = 0
-        for page in wanted where page >= held.count || held[page] !== table.page(page) {
-            if ownChanges % Self.pagesPerStep == Self.pagesPerStep - 1 {
-                try Task.checkCancellation()
-                await Task.yield()
-                // Another caller may have gone on to a newer commit meanwhile.
-                guard snapshot.version == newest else { return }
-            }
-            try take(page, of: snapshot)
-            ownChanges += 1
+        let wanted = pagesDiffering(from: snapshot)
+        if wanted.isEmpty, complete != nil { return }
+        if wanted.count > Self.pagesPerStep {
+            try await takeMany(wanted, of: snapshot)
+        } else {
+            for page in wanted { apply(try PageChange(page, of: snapshot, from: heldPage(page), readers: readers)) }
         }
         for index in fields.indices { fields[index].tidy() }
-        // If nobody else took pages over meanwhile, all pages now are those of this table.
-        if changeCount == changesBefore + ownChanges, held.count == table.pageCount { complete = table }
+        let table = snapshot.records.pages
+        // The pages were all taken over just now, or some of them while others went on.
+        if wanted.count <= Self.pagesPerStep || pagesDiffering(from: snapshot).isEmpty {
+            complete = held.count == table.pageCount ? table : nil
+        }
     }
 
-    /// Makes the indexes say about the slots of a page what a snapshot's page says.
-    private func take(_ page: Int, of snapshot: DatabaseSnapshot) throws(StoreError) {
-        let new = snapshot.records.pages.page(page)
-        while held.count <= page { held.append(nil) }
-        let old = held[page]
-        let first = page * RecordTable.entriesPerPage
-        var removed: [UInt32] = []
-        var added: [(slot: UInt32, contents: [FieldIndex.Content?])] = []
-        for index in 0..<RecordTable.entriesPerPage {
-            let offset = index * RecordEntry.byteCount
-            let before = unsafe old?.bytes.load(fromByteOffset: offset, as: RecordEntry.self) ?? .empty
-            let after = unsafe new.bytes.load(fromByteOffset: offset, as: RecordEntry.self)
-            if before == after { continue }
-            let slot = UInt32(first + index)
-            if before.isActive { removed.append(slot) }
-            // Read before anything is changed: damage must leave the page as it was.
-            if after.isActive { added.append((slot, try contents(slot, after, snapshot))) }
+    /// Takes pages over in steps, and lets others go on in between: first those that no other caller is reading, then what
+    /// the others did not finish.
+    private func takeMany(_ wanted: [Int], of snapshot: DatabaseSnapshot) async throws {
+        var rest = wanted
+        for isLastRound in [false, true] {
+            var left: [Int] = []
+            var next = 0
+            while next < rest.count {
+                var step: [Int] = []
+                while step.count < Self.pagesPerStep, next < rest.count {
+                    defer { next += 1 }
+                    let page = rest[next]
+                    if heldPage(page) === snapshot.records.pages.page(page) { continue }
+                    if !isLastRound, claimed.contains(page) { left.append(page) } else { step.append(page) }
+                }
+                if step.isEmpty { continue }
+                try Task.checkCancellation()
+                let changes = try await read(step, of: snapshot)
+                // Another caller may have gone on to a newer commit meanwhile, or taken over some of these pages.
+                guard snapshot.version == newest else { return }
+                for change in changes where heldPage(change.page) === change.old { apply(change) }
+            }
+            rest = left
         }
-        let slotCount = max(held.count, snapshot.records.pages.pageCount) * RecordTable.entriesPerPage
-        for slot in removed {
+    }
+
+    /// Reads pages on a search thread, if there are any.
+    private func read(_ pages: [Int], of snapshot: DatabaseSnapshot) async throws -> [PageChange] {
+        claimed.formUnion(pages)
+        defer { claimed.subtract(pages) }
+        let olds = pages.map(heldPage)
+        let readers = readers
+        @Sendable func changes() throws(StoreError) -> [PageChange] {
+            var changes: [PageChange] = []
+            for (page, old) in zip(pages, olds) {
+                changes.append(try PageChange(page, of: snapshot, from: old, readers: readers))
+            }
+            return changes
+        }
+        guard let executor = snapshot.searcher.executor else {
+            await Task.yield()
+            return try changes()
+        }
+        return try await IOContext(executor: executor).throwing(changes)
+    }
+
+    private func heldPage(_ page: Int) -> IndexPage? { page < held.count ? held[page] : nil }
+
+    /// Makes the indexes say about the slots of a page what the change says.
+    private func apply(_ change: PageChange) {
+        while held.count <= change.page { held.append(nil) }
+        complete = nil
+        let slotCount = max(held.count, change.pageCount) * RecordTable.entriesPerPage
+        for slot in change.removed {
             live.remove(slot)
             for index in fields.indices { fields[index].remove(slot) }
         }
-        for (slot, contents) in added {
+        for (slot, contents) in change.added {
             live.insert(slot, slotCount: slotCount)
             for (index, content) in contents.enumerated() {
                 if let content { fields[index].insert(content, slot, slotCount: slotCount) }
             }
         }
-        held[page] = new
-        changeCount += 1
-    }
-
-    private func contents(
-        _ slot: UInt32, _ entry: RecordEntry, _ snapshot: DatabaseSnapshot
-    ) throws(StoreError) -> [FieldIndex.Content?] {
-        do throws(FormatError) {
-            var contents: [FieldIndex.Content?] = []
-            contents.reserveCapacity(fields.count)
-            // By index: an element that is copied out takes references to all its parts.
-            for index in fields.indices {
-                contents.append(try unsafe fields[index].content(snapshot.metadataBytes(entry)))
-            }
-            return contents
-        } catch {
-            throw snapshot.damaged(slot: slot, entry: entry)
-        }
+        held[change.page] = change.new
     }
 
     /// The pages of a snapshot that are not held.

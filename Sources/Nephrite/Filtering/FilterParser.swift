@@ -88,18 +88,14 @@ struct FilterParser {
 
     private mutating func disjunction(depth: Int) throws(StoreError) -> Filter {
         var parts = [try conjunction(depth: depth)]
-        while true {
-            guard try takeConnective(.or, "or") else { return .any(of: parts) }
-            parts.append(try conjunction(depth: depth))
-        }
+        while try takeConnective(.or, "or") { parts.append(try conjunction(depth: depth)) }
+        return .any(of: parts)
     }
 
     private mutating func conjunction(depth: Int) throws(StoreError) -> Filter {
         var parts = [try condition(depth: depth)]
-        while true {
-            guard try takeConnective(.and, "and") else { return .all(of: parts) }
-            parts.append(try condition(depth: depth))
-        }
+        while try takeConnective(.and, "and") { parts.append(try condition(depth: depth)) }
+        return .all(of: parts)
     }
 
     private mutating func condition(depth: Int) throws(StoreError) -> Filter {

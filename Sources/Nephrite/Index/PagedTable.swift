@@ -60,6 +60,15 @@ struct PagedTable: Sendable {
         return page
     }
 
+    /// The bytes of a page that may be written, as of ``mutablePage(_:epoch:)``, without a reference to the page.
+    @inline(__always)
+    mutating func mutableBytes(ofPage index: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
+        precondition(index >= 0 && index < pageCount, "page index outside the table")
+        if !isKnownUniquelyReferenced(&root) { root = ChunkList(copying: root) }
+        return unsafe root.mutableBytes(
+            chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1), epoch: epoch)
+    }
+
     /// Whether no copy of the table is left; pages may still be shared with tables that it was copied from.
     mutating func isUnshared() -> Bool { isKnownUniquelyReferenced(&root) }
 
@@ -151,6 +160,12 @@ struct PagedTable: Sendable {
     }
 
     @inline(__always)
+    func mutableBytes(chunk: Int, page: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
+        makeUnique(chunk: chunk)
+        return unsafe state.pointee.chunks[chunk].mutableBytes(page, epoch: epoch)
+    }
+
+    @inline(__always)
     private func makeUnique(chunk index: Int) {
         if unsafe !isKnownUniquelyReferenced(&state.pointee.chunks[index]) {
             let copy = unsafe PageChunk(copying: state.pointee.chunks[index])
@@ -215,11 +230,23 @@ struct PagedTable: Sendable {
 
     @inline(__always)
     func mutablePage(_ index: Int) -> IndexPage {
+        makeUnique(page: index)
+        return unsafe pages[index]
+    }
+
+    @inline(__always)
+    func mutableBytes(_ index: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
+        makeUnique(page: index)
+        unsafe pages[index].epoch = epoch
+        return unsafe addresses[index]
+    }
+
+    @inline(__always)
+    private func makeUnique(page index: Int) {
         if unsafe !isKnownUniquelyReferenced(&pages[index]) {
             let copy = unsafe IndexPage(copying: pages[index])
             unsafe addresses[index] = copy.bytes
             unsafe pages[index] = copy
         }
-        return unsafe pages[index]
     }
 }

@@ -33,7 +33,7 @@ struct Checkpointer: Sendable {
         // What is idle since its last checkpoint holds the log back until its previous generation has caught up.
         if context.log.retention.sealedCount > 0 {
             for number in context.log.retention.databasesHoldingBack where !Task.isCancelled {
-                guard let cell = await registry.allCells().first(where: { $0.number == number }) else { continue }
+                guard let cell = await registry.cell(numbered: number) else { continue }
                 try? await checkpoint(cell, force: true)
             }
         }
@@ -61,10 +61,10 @@ struct Checkpointer: Sendable {
     /// One after the other, and none before those that are older: an older segment beside the gap of a newer one would be
     /// taken for a log with a hole.
     private static func deleteSegments(of log: WriteAheadLog) {
-        var segments = log.retention.takeDeletable()[...]
+        var segments = ArraySlice(log.retention.takeDeletable())
         guard !segments.isEmpty else { return }
         #if NEPHRITE_MUTANTS
-            if Mutant.isActive(.deleteNewestFirst) { segments = Array(segments.reversed())[...] }
+            if Mutant.isActive(.deleteNewestFirst) { segments = ArraySlice(segments.reversed()) }
         #endif
         do throws(FileSystemError) {
             while let segment = segments.first {

@@ -20,13 +20,20 @@ struct StoreReplay {
     let opening: StoreOpening
     let log: LogScan.Outcome
 
-    /// Refuses a log that ends before something that was written after it had been synced.
+    /// Refuses a log that ends before something that was written after it had been synced, or that begins behind a clean
+    /// shutdown which the catalogue does not know of: what was created and dropped in between would be gone without a word.
     func checkReach(_ catalogue: Catalogue) throws(StoreError) {
-        let reached = log.segments.isEmpty ? catalogue.lastLSN : log.lastLSN
-        guard reached >= catalogue.catalogueLSN, reached >= catalogue.lastLSN else {
+        // A segment without a predecessor was begun after a clean shutdown, with the commit after the catalogue's last.
+        let known = max(catalogue.catalogueLSN, catalogue.lastLSN)
+        if let first = log.segments.first?.header, !first.hasPrevious, first.firstLSN > known &+ 1 {
             throw .corruption(
-                "The log ends at commit \(reached), but the catalogue knows of commit "
-                    + "\(max(catalogue.catalogueLSN, catalogue.lastLSN)).", path: "wal")
+                "The catalogue knows of commits up to \(known) and is older than the log, which begins with commit "
+                    + "\(first.firstLSN).", path: CatalogueFile.path.description)
+        }
+        let reached = log.segments.isEmpty ? catalogue.lastLSN : log.lastLSN
+        guard reached >= known else {
+            throw .corruption(
+                "The log ends at commit \(reached), but the catalogue knows of commit \(known).", path: "wal")
         }
     }
 

@@ -13,12 +13,12 @@ struct CatalogueFile {
         let bytes: [UInt8]
         do throws(FileSystemError) {
             let file = try fileSystem.open(Self.path, .read)
+            defer { try? file.close() }
             let size = try file.size()
             guard size <= 1 << 30 else {
                 throw FileSystemError(code: FileSystemError.noProgressCode, call: .read, path: "CATALOG")
             }
             bytes = try file.readBytes(count: Int(size), at: 0)
-            try file.close()
         } catch {
             if error.isNotFound { return nil }
             throw StoreError(error)

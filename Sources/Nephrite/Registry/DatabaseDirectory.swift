@@ -14,22 +14,14 @@ struct DatabaseDirectory {
         let building = Self.creatingPrefix + String(entry.number)
         try removeIfThere(building)
         try fileSystem.createDirectory(StoragePath(building))
-        do {
+        do throws(FileSystemError) {
             let file = try fileSystem.open(StoragePath(building, DatabaseIdentity.dataFileName), .createNew)
-            try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
-            let header = Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation)
-            let bytes = Self.headerPages(header)
-            #if NEPHRITE_MUTANTS
-                if Mutant.isActive(.trustNeverWritten) {
-                    let start = FileHeader.firstPage(generation: header.generation) * FileHeader.byteCount
-                    try file.writeBytes(Array(bytes[start..<start + 2 * FileHeader.byteCount]), at: UInt64(start))
-                } else {
-                    try file.writeBytes(bytes, at: 0)
-                }
-            #else
-                try file.writeBytes(bytes, at: 0)
-            #endif
-            try file.synchronize()
+            do throws(FileSystemError) {
+                try Self.writeFirst(Self.firstHeader(entry, hashKey: hashKey, incarnation: incarnation), to: file)
+            } catch {
+                try? file.close()
+                throw error
+            }
             try file.close()
             try fileSystem.synchronizeDirectory(StoragePath(building))
             try fileSystem.rename(StoragePath(building), to: StoragePath(entry.name))
@@ -38,6 +30,23 @@ struct DatabaseDirectory {
             throw error
         }
         try fileSystem.synchronizeDirectory(.root)
+    }
+
+    /// Allocates the first unit of a data file and writes its header, durably.
+    private static func writeFirst(_ header: FileHeader, to file: any StorageFile) throws(FileSystemError) {
+        try file.allocate(offset: 0, length: UInt64(FormatLimits.extentUnitByteCount))
+        let bytes = headerPages(header)
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.trustNeverWritten) {
+                let start = FileHeader.firstPage(generation: header.generation) * FileHeader.byteCount
+                try file.writeBytes(Array(bytes[start..<start + 2 * FileHeader.byteCount]), at: UInt64(start))
+            } else {
+                try file.writeBytes(bytes, at: 0)
+            }
+        #else
+            try file.writeBytes(bytes, at: 0)
+        #endif
+        try file.synchronize()
     }
 
     /// All four header pages. Those of the generation that is still to come are written too, as zeros: where ext4 journals

@@ -65,6 +65,8 @@ actor StoreRegistry {
         return cell
     }
 
+    func cell(numbered number: UInt32) -> DatabaseCell? { cells[number] }
+
     func descriptions() -> [DatabaseDescription] { catalogue.entries.compactMap { cells[$0.number]?.description } }
 
     /// Whether recovery could not bring some database up to date.

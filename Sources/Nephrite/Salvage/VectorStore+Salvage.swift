@@ -25,7 +25,7 @@ extension VectorStore {
                 "The new store would lie in the damaged one.", remedy: "Choose a directory elsewhere.")
         }
         try configuration.validate()
-        let threads = StoreThreads(configuration)
+        let threads = try StoreThreads(configuration)
         defer { threads.shutDown() }
         let io = IOContext(executor: threads.io, returning: configuration.environment.executor)
         let target = configuration.environment.fileSystem(directory)

@@ -55,8 +55,9 @@ struct BoundHeap: Sendable {
 
 /// The best threshold that any thread of a search has come to: `limit` rows are known to reach it.
 final class SharedThreshold: Sendable {
-    /// The float's bits in an order that unsigned integers share.
-    private let bits = Atomic<UInt32>(SharedThreshold.key(-.infinity))
+    /// The float's bits in an order that signed integers share: `max` of an atomic unsigned integer compares as if it were
+    /// signed (Swift 6.3).
+    private let bits = Atomic<Int32>(SharedThreshold.key(-.infinity))
 
     var value: Float { Self.float(bits.load(ordering: .relaxed)) }
 
@@ -66,12 +67,10 @@ final class SharedThreshold: Sendable {
         bits.max(Self.key(threshold), ordering: .relaxed)
     }
 
-    private static func key(_ float: Float) -> UInt32 {
-        let bits = float.bitPattern
-        return bits & 0x8000_0000 == 0 ? bits | 0x8000_0000 : ~bits
-    }
+    private static func key(_ float: Float) -> Int32 { ordered(Int32(bitPattern: float.bitPattern)) }
 
-    private static func float(_ key: UInt32) -> Float {
-        Float(bitPattern: key & 0x8000_0000 != 0 ? key & 0x7fff_ffff : ~key)
-    }
+    private static func float(_ key: Int32) -> Float { Float(bitPattern: UInt32(bitPattern: ordered(key))) }
+
+    /// Turns the order of negative numbers around; done twice it changes nothing.
+    private static func ordered(_ bits: Int32) -> Int32 { bits ^ (bits >> 31 & .max) }
 }

@@ -30,12 +30,17 @@ import StorageIO
     let codeSearch: CodeSearch?
     /// Whether the codes are so few that they are likely to be in a cache: nothing is to be gained by waiting for them.
     private let isCached: Bool
+    // SAFETY: of `@exclusivity(unchecked)`: the call of `CascadeScan.run` that made a query is the only one to use
+    // it, no method suspends, and what leaves are values. What runs while one of these variables is being changed
+    // (`accepts`, the test of a filter, `idPrecedes`) has the plan and the snapshot, and no reference to the query.
+    // So no two accesses overlap. With checks, these took 6 to 8 % of the samples of 1,000 queries over 100,000
+    // vectors of 128 components on one thread, without below 1 % (`perf record -e cpu-clock`: swift_beginAccess,
+    // swift_endAccess and what they call).
     /// Rows that were compared in float32.
     var exact: ExactScanner { unsafe scanner }
     @exclusivity(unchecked) private var scanner: ExactScanner
     /// With a budget of candidates: the best estimates.
     private(set) var budget: TopK?
-    // This object is one thread's, and no closure of it runs while another does: checks of exclusive access find nothing.
     @exclusivity(unchecked) private var lowers: BoundHeap
     @exclusivity(unchecked) private var candidates: [Candidate] = []
     @exclusivity(unchecked) private var pending: [Candidate] = []

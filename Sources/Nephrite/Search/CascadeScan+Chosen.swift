@@ -70,7 +70,7 @@ extension CascadeScan {
         let rows = unsafe gathered.rows
         if coded.count == 1, let code = coded[0].code {
             unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 128) { bounds in
-                guard let lower = bounds.baseAddress else { return }
+                let lower = bounds.baseAddress!
                 let upper = unsafe lower + 64
                 let survivors = unsafe nephrite_code_scan_rows(
                     kernels, code.pointer, rows, count, coded[0].threshold, lower, upper)

@@ -144,7 +144,7 @@ extension CascadeScan {
     func bound(_ rows: UnsafeRawPointer, _ mask: UInt64, _ firstSlot: Int, _ query: CascadeQuery) {
         guard let code = query.code else { return }
         unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 128) { bounds in
-            guard let lower = bounds.baseAddress else { return }
+            let lower = bounds.baseAddress!
             let upper = unsafe lower + 64
             let survivors =
                 if plan.usesSigns {

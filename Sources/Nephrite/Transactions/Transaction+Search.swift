@@ -77,9 +77,7 @@ public struct NearestRecordsInTransaction: AsyncSequence, Sendable {
         let query: [Float]
         let options: SearchOptions
         var position: SearchPosition?
-        private var page: ArraySlice<SearchPosition> = []
-        private var pageLength = 32
-        private var isAtEnd = false
+        private var pages = SearchPages<SearchPosition>()
 
         init(view: TransactionView, query: [Float], options: SearchOptions, position: SearchPosition?) {
             self.view = view
@@ -92,15 +90,14 @@ public struct NearestRecordsInTransaction: AsyncSequence, Sendable {
         ///
         /// - Throws: what a search throws.
         public mutating func next() async throws -> SearchHit? {
-            if page.isEmpty, !isAtEnd {
-                var request = try await view.snapshot.request([query], limit: pageLength, options: options)
+            let (view, query, options, position) = (view, query, options, position)
+            let next = try await pages.next { limit in
+                var request = try await view.snapshot.request([query], limit: limit, options: options)
                 request.after = position
-                page = try await view.search(request, options)[...]
-                isAtEnd = page.count < pageLength
-                if pageLength < 4_096 { pageLength *= 2 }
+                return try await view.search(request, options)
             }
-            guard let next = page.popFirst() else { return nil }
-            position = next
+            guard let next else { return nil }
+            self.position = next
             return view.hits([next])[0]
         }
 

@@ -13,23 +13,21 @@ extension BatchEncoder {
         let payload = LogBuffer(capacity: rows.count * 128, pool: pool)
         var operations: [BatchOperation] = []
         operations.reserveCapacity(rows.count)
-        for row in 0..<rows.count {
-            var id = rows.id(row)
-            let metadata = rows.metadata(row)
+        unsafe try rows.forEach(dimension: identity.options.dimension) {
+            (row, id, metadata, vector) throws(StoreError) in
+            var id = id
             let result: Result<BatchOperation, StoreError> = id.withUTF8 { utf8 in
-                unsafe rows.withVector(row, dimension: identity.options.dimension) { vector in
-                    let idBytes = UnsafeRawBufferPointer(utf8)
-                    do throws(StoreError) {
-                        try unsafe check(id: idBytes, vector: vector, metadata: metadata)
-                    } catch {
-                        return .failure(error)
-                    }
-                    return .success(
-                        unsafe append(
-                            id: idBytes, vector: UnsafeRawBufferPointer(vector), metadata: metadata.encoded,
-                            condition: condition, recordOffset: recordOffset,
-                            referenceOffset: references + row * StoreReference.byteCount, to: payload, log: log))
+                let idBytes = UnsafeRawBufferPointer(utf8)
+                do throws(StoreError) {
+                    try unsafe check(id: idBytes, vector: vector, metadata: metadata)
+                } catch {
+                    return .failure(error)
                 }
+                return .success(
+                    unsafe append(
+                        id: idBytes, vector: UnsafeRawBufferPointer(vector), metadata: metadata.encoded,
+                        condition: condition, recordOffset: recordOffset,
+                        referenceOffset: references + row * StoreReference.byteCount, to: payload, log: log))
             }
             operations.append(try result.get())
         }

@@ -15,28 +15,28 @@ enum RowSource {
         }
     }
 
-    func id(_ row: Int) -> String {
-        switch self {
-        case .records(let records): records[row].id
-        case .columns(let ids, _, _): ids[row]
-        }
-    }
-
-    func metadata(_ row: Int) -> Metadata {
-        switch self {
-        case .records(let records): records[row].metadata
-        case .columns(_, _, let metadata): metadata.isEmpty ? Metadata() : metadata[row]
-        }
-    }
-
-    func withVector<R>(_ row: Int, dimension: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
+    /// Calls `body` with the number, id, metadata and vector of each row. Columns are asked to have one shape before.
+    func forEach(
+        dimension: Int,
+        _ body: (Int, String, Metadata, UnsafeBufferPointer<Float>) throws(StoreError) -> Void
+    ) throws(StoreError) {
         switch self {
         case .records(let records):
-            return try unsafe records[row].vector.withUnsafeBufferPointer(body)
-        case .columns(_, let vectors, _):
-            return try unsafe vectors.withUnsafeBufferPointer { buffer in
-                try unsafe body(
-                    UnsafeBufferPointer(rebasing: buffer[row * dimension..<(row + 1) * dimension]))
+            for (row, record) in records.enumerated() {
+                unsafe try record.vector.withUnsafeBytesTyped { (bytes) throws(StoreError) in
+                    try unsafe body(row, record.id, record.metadata, bytes.assumingMemoryBound(to: Float.self))
+                }
+            }
+        case .columns(let ids, let vectors, let metadata):
+            let none = Metadata()
+            // Once for all rows: asking the arrays for each row costs more than hashing its id.
+            unsafe try vectors.withUnsafeBytesTyped { (bytes) throws(StoreError) in
+                let floats = unsafe bytes.assumingMemoryBound(to: Float.self)
+                for row in ids.indices {
+                    let vector = unsafe UnsafeBufferPointer(
+                        rebasing: floats[row * dimension..<(row + 1) * dimension])
+                    try unsafe body(row, ids[row], metadata.isEmpty ? none : metadata[row], vector)
+                }
             }
         }
     }
@@ -131,21 +131,19 @@ struct BatchEncoder {
         let log = LogBuffer(capacity: estimate, pool: pool)
         var operations: [BatchOperation] = []
         operations.reserveCapacity(rows.count)
-        for row in 0..<rows.count {
-            var id = rows.id(row)
-            let metadata = rows.metadata(row)
+        unsafe try rows.forEach(dimension: identity.options.dimension) {
+            (row, id, metadata, vector) throws(StoreError) in
+            var id = id
             let result: Result<BatchOperation, StoreError> = id.withUTF8 { utf8 in
-                unsafe rows.withVector(row, dimension: identity.options.dimension) { vector in
-                    let idBytes = UnsafeRawBufferPointer(utf8)
-                    do throws(StoreError) {
-                        try unsafe check(id: idBytes, vector: vector, metadata: metadata)
-                        return .success(
-                            unsafe append(
-                                id: idBytes, vector: UnsafeRawBufferPointer(vector), metadata: metadata.encoded,
-                                condition: condition(row), to: log))
-                    } catch {
-                        return .failure(error)
-                    }
+                let idBytes = UnsafeRawBufferPointer(utf8)
+                do throws(StoreError) {
+                    try unsafe check(id: idBytes, vector: vector, metadata: metadata)
+                    return .success(
+                        unsafe append(
+                            id: idBytes, vector: UnsafeRawBufferPointer(vector), metadata: metadata.encoded,
+                            condition: condition(row), to: log))
+                } catch {
+                    return .failure(error)
                 }
             }
             operations.append(try result.get())

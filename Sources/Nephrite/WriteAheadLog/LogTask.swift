@@ -39,7 +39,7 @@ struct LogTask {
     }
 
     private mutating func process(_ batch: CommitQueue.Batch) async {
-        var waiting = await withoutOrphans(batch.commits)[...]
+        var waiting = ArraySlice(await withoutOrphans(batch.commits))
         while let first = waiting.first {
             if let failure = log.queue.failure {
                 for commit in waiting { commit.finish(.failure(failure)) }
@@ -185,6 +185,8 @@ struct LogTask {
                 state.liveCount = liveCount
             }
             try segment.rollBack(to: mark, byteCount: byteCount)
+            // Whoever waits is told that nothing was changed: what the disk may have got of it already must not come back.
+            try segment.file.synchronizeData()
             return .outOfSpace(commits, error)
         }
         log.metrics.commits.add(UInt64(commits.count))
@@ -414,7 +416,7 @@ struct LogTask {
     }
 
     /// The commits that were not staged on top of one that was undone; staging goes on until a database has undone its
-    /// part, and a transaction may prepare before and be enqueued after. The others are undone, too.
+    /// part, and a transaction or a bulk batch may prepare before and be enqueued after. The others are undone, too.
     private mutating func withoutOrphans(_ commits: [StagedCommit]) async -> [StagedCommit] {
         guard !undone.isEmpty else { return commits }
         #if NEPHRITE_MUTANTS

@@ -10,6 +10,12 @@ struct PendingWrites {
         var operationPlusOne: UInt32 = 0
     }
 
+    /// Sixteen bytes each; a table of more is let go of when it is empty.
+    static let keptBucketCount = 1 << 16
+
+    /// How many buckets there are, for tests.
+    var bucketCount: Int { buckets.count }
+
     private var buckets = [Bucket](repeating: Bucket(), count: 64)
     private var used = 0
     /// Batches by serial number, with the LSN of their commit, 0 while a transaction prepares.
@@ -57,6 +63,12 @@ struct PendingWrites {
     /// Forgets a batch and its operations.
     mutating func remove(_ batch: OperationBatch, serial: UInt32, operationCount: Int? = nil) {
         defer { entries[serial] = nil }
+        if entries.count == 1, buckets.count > Self.keptBucketCount {
+            // What a large batch needed is not kept for small ones.
+            buckets = [Bucket](repeating: Bucket(), count: 64)
+            used = 0
+            return
+        }
         if entries.count == 1, used * 4 > buckets.count {
             // All that is pending goes: quicker at once than one by one.
             for position in buckets.indices { buckets[position] = Bucket() }

@@ -27,7 +27,8 @@ final class WriteAheadLog: Sendable {
     private let published: Atomic<UInt64>
     /// Held while a group's snapshots are made visible, so that a transaction sees all of a commit or none of it.
     let publication = Mutex<Void>(())
-    /// Transactions over several databases that have begun to prepare and whose commit has no outcome yet.
+    /// Transactions over several databases, and bulk batches, that have begun to prepare and whose commit has no outcome
+    /// yet: what they are judged by may be undone before they are in the queue.
     let preparing = Atomic<Int>(0)
     /// How many undone commits the log task remembers, for tests.
     let undoneCount = Atomic<Int>(0)

@@ -29,9 +29,7 @@ struct CommandRunner: Sendable {
             try? console.flush()
             let error = CommandError(error)
             // Nobody reads on: what `head` cut off is no failure worth a message.
-            if error.code != "closedPipe" {
-                console.note(arguments.contains("--json") ? error.jsonLine : error.line)
-            }
+            if error.code != "closedPipe" { console.report(error, asJSON: arguments.contains("--json")) }
             return error.exitCode
         }
     }

@@ -23,6 +23,8 @@ struct KilledImport {
 
     /// Imports until at least `rows` rows are acknowledged, and kills the child then.
     func run(killAfter rows: Int) throws -> Outcome {
+        // For a pipe and what Foundation opens for a process; with too few it traps.
+        try Descriptors.requireFree(24)
         let child = Process()
         let pipe = Pipe()
         child.executableURL = executable
@@ -32,7 +34,13 @@ struct KilledImport {
         ]
         child.standardOutput = pipe
         child.standardError = FileHandle.nullDevice
-        try child.run()
+        do {
+            try child.run()
+        } catch {
+            throw CommandError(
+                exitCode: .inputOutput, code: "inputOutput", message: "A second process cannot be started (\(error)).",
+                remedy: "Look at the limits of this one (ulimit -a).")
+        }
         var acknowledgements = Acknowledgements()
         var isAlive = true
         // What is in the pipe when the child dies was acknowledged too: read to the end.

@@ -45,6 +45,9 @@ final class Console: Sendable {
         try? write(Array((line + "\n").utf8), to: errorDescriptor)
     }
 
+    /// Says on standard error what failed.
+    func report(_ error: CommandError, asJSON: Bool) { note(asJSON ? error.jsonLine : error.line) }
+
     /// Draws a progress line over the one before when standard error is a terminal.
     func progress(_ line: String) {
         guard showsProgress else { return }

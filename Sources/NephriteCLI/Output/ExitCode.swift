@@ -38,7 +38,7 @@ enum ExitCode: Int32, Sendable, CaseIterable {
             self = .cannotCreate
         case .diskFull, .inputOutput, .outcomeUnknown, .fenced:
             self = .inputOutput
-        case .locked, .tooManyOpenFiles, .conflict:
+        case .locked, .tooManyOpenFiles, .tooManyThreads, .conflict:
             self = .temporaryFailure
         default:
             self = .failure

@@ -6,6 +6,10 @@ import Synchronization
 
 /// Whether the user asked the command to stop.
 final class Interrupt: Sendable {
+    /// The descriptors that libdispatch takes for good while ``listen(_:)`` runs: for its events, for the two signals, and
+    /// for timers, which sleeping tasks need. It traps if it cannot have one.
+    static let descriptorCount = 8
+
     private let requested = Atomic<Bool>(false)
     private let continuation: AsyncStream<Void>.Continuation
     /// Yields once, at the first signal.
@@ -37,16 +41,25 @@ final class Interrupt: Sendable {
     /// closed output is an error of the write.
     ///
     /// A mask and `sigwait` would not do: the Dispatch main loop empties the main thread's mask on Linux.
-    func listen(_ console: Console) -> [any DispatchSourceSignal] {
+    ///
+    /// Returns when libdispatch has all the descriptors that it will want, so that it and the store do not compete for
+    /// the last ones.
+    func listen(_ console: Console) async -> [any DispatchSourceSignal] {
         signal(SIGPIPE, SIG_IGN)
-        return [SIGINT, SIGTERM].map { number in
+        var sources: [any DispatchSourceSignal] = []
+        for number in [SIGINT, SIGTERM] {
             // Without its default action the signal reaches nobody but the source.
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
             source.setEventHandler { [self] in receive(console) }
-            source.activate()
-            return source
+            await withCheckedContinuation { continuation in
+                source.setRegistrationHandler { continuation.resume() }
+                source.activate()
+            }
+            sources.append(source)
         }
+        try? await ContinuousClock().sleep(for: .nanoseconds(1))
+        return sources
     }
 
     private func receive(_ console: Console) {

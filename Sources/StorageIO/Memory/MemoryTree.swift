@@ -51,7 +51,7 @@ struct MemoryTree {
         guard case .directory = try entry(path) else { throw Errno(code: ENOTDIR) }
         var result: [DirectoryEntry] = []
         for (child, entry) in entries where child != .root && child.parent == path {
-            guard let name = child.components.last else { continue }
+            let name = child.components[path.components.count]
             if case .file = entry {
                 result.append(DirectoryEntry(name: name, kind: .file))
             } else {

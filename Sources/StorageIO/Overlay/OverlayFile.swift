@@ -21,8 +21,9 @@ final class OverlayNode: Sendable {
 
     private struct State {
         var size: UInt64 = 0
-        /// The size of the file underneath, nil until it was opened.
-        var baseSize: UInt64?
+        /// The size of the file underneath, 0 until it was opened.
+        var baseSize: UInt64 = 0
+        var isBaseSizeKnown = false
         var blocks: [UInt64: [UInt8]] = [:]
         var mappings: [Mapping] = []
     }
@@ -35,10 +36,10 @@ final class OverlayNode: Sendable {
 
     /// Notes the size of the file underneath, once: nobody changes it while it is shown.
     func learnSize(of base: any StorageFile) throws(FileSystemError) {
-        guard state.withLock({ $0.baseSize == nil }) else { return }
+        guard state.withLock({ !$0.isBaseSizeKnown }) else { return }
         let size = try base.size()
         state.withLock { state in
-            guard state.baseSize == nil else { return }
+            state.isBaseSizeKnown = true
             state.baseSize = size
             state.size = max(state.size, size)
         }
@@ -47,7 +48,7 @@ final class OverlayNode: Sendable {
     var size: UInt64 { state.withLock { $0.size } }
 
     /// How far the file underneath reaches.
-    var baseSize: UInt64 { state.withLock { $0.baseSize ?? 0 } }
+    var baseSize: UInt64 { state.withLock { $0.baseSize } }
 
     func extend(to end: UInt64) { state.withLock { $0.size = max($0.size, end) } }
 
@@ -83,17 +84,14 @@ final class OverlayNode: Sendable {
     ) throws(FileSystemError) {
         let unit = UInt64(Self.blockByteCount)
         let index = offset / unit
-        var fresh: [UInt8]?
-        if state.withLock({ $0.blocks[index] == nil }) {
-            fresh = bytes.count == Self.blockByteCount ? [] : try original(index)
-        }
-        let whole = fresh
+        let isPartial = bytes.count < Self.blockByteCount
+        // A block that was written stays, so this is used where it is needed.
+        let whole = try isPartial && state.withLock({ $0.blocks[index] == nil }) ? original(index) : []
         state.withLock { state in
-            if bytes.count == Self.blockByteCount {
+            if !isPartial {
                 unsafe state.blocks[index] = Array(bytes)
             } else {
-                var block =
-                    state.blocks.removeValue(forKey: index) ?? whole ?? [UInt8](repeating: 0, count: Int(unit))
+                var block = state.blocks.removeValue(forKey: index) ?? whole
                 let start = Int(offset - index * unit)
                 unsafe block.withUnsafeMutableBytes { target in
                     unsafe UnsafeMutableRawBufferPointer(rebasing: target[start..<start + bytes.count])
@@ -102,15 +100,35 @@ final class OverlayNode: Sendable {
                 state.blocks[index] = block
             }
             state.size = max(state.size, offset + UInt64(bytes.count))
-            for mapping in state.mappings {
-                guard let space = mapping.space else { continue }
-                let start = max(offset, mapping.offset)
-                let end = min(offset + UInt64(bytes.count), mapping.offset + UInt64(mapping.length))
-                guard start < end else { continue }
-                let target = unsafe UnsafeMutableRawPointer(mutating: space.baseAddress)
-                let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(start - offset)..<Int(end - offset)])
-                unsafe (target + mapping.position + Int(start - mapping.offset)).copyMemory(
-                    from: part.baseAddress!, byteCount: part.count)
+            unsafe Self.mirror(bytes, at: offset, in: state.mappings)
+        }
+    }
+
+    /// Shows bytes that were just written in every mapping that covers them.
+    private static func mirror(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, in mappings: [Mapping]) {
+        for mapping in mappings {
+            guard let space = mapping.space else { continue }
+            let start = max(offset, mapping.offset)
+            let end = min(offset + UInt64(bytes.count), mapping.offset + UInt64(mapping.length))
+            guard start < end else { continue }
+            let target = unsafe UnsafeMutableRawPointer(mutating: space.baseAddress)
+            let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(start - offset)..<Int(end - offset)])
+            unsafe (target + mapping.position + Int(start - mapping.offset)).copyMemory(
+                from: part.baseAddress!, byteCount: part.count)
+        }
+    }
+
+    /// Whether a block was written.
+    func isWritten(_ block: UInt64) -> Bool { state.withLock { $0.blocks[block] != nil } }
+
+    /// Has a block be zeros from now on, in mappings as well, unless it was written.
+    func clear(_ block: UInt64) {
+        let zeros = [UInt8](repeating: 0, count: Self.blockByteCount)
+        state.withLock { state in
+            guard state.blocks[block] == nil else { return }
+            state.blocks[block] = zeros
+            unsafe zeros.withUnsafeBytes { bytes in
+                unsafe Self.mirror(bytes, at: block * UInt64(Self.blockByteCount), in: state.mappings)
             }
         }
     }
@@ -176,7 +194,7 @@ final class OverlayFile: StorageFile {
             do {
                 done = try unsafe base.readFully(
                     into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: offset)
-            } catch  where readsBadSectorsAsZeros && error.code == EIO {
+            } catch  where error.code == EIO {
                 try unsafe readAroundBadSectors(
                     base, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: offset)
                 done = count
@@ -188,7 +206,8 @@ final class OverlayFile: StorageFile {
         }
     }
 
-    /// Reads block by block; what cannot be read is zeros from now on, in mappings as well, where it would be a signal.
+    /// Reads block by block. What was written counts, whatever is underneath; what else cannot be read is an error, or zeros
+    /// from now on, in mappings as well, where it would be a signal.
     private func readAroundBadSectors(
         _ base: any StorageFile, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
     ) throws(FileSystemError) {
@@ -203,27 +222,16 @@ final class OverlayFile: StorageFile {
                 unsafe UnsafeMutableRawBufferPointer(rebasing: part[read...]).initializeMemory(
                     as: UInt8.self, repeating: 0)
             } catch  where error.code == EIO {
-                let zeros = [UInt8](repeating: 0, count: unit)
-                let start = position / UInt64(unit) * UInt64(unit)
-                let length = Int(min(UInt64(unit), node.baseSize - start))
-                try writeBlock(zeros, count: length, at: start)
+                let block = position / UInt64(unit)
+                if readsBadSectorsAsZeros {
+                    node.clear(block)
+                } else if !node.isWritten(block) {
+                    throw error
+                }
                 unsafe part.initializeMemory(as: UInt8.self, repeating: 0)
             }
             done += count
         }
-    }
-
-    private func writeBlock(_ zeros: [UInt8], count: Int, at offset: UInt64) throws(FileSystemError) {
-        let node = node
-        let result: Result<Void, FileSystemError> = unsafe zeros.withUnsafeBytes { bytes in
-            do throws(FileSystemError) {
-                try unsafe node.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), at: offset) { _ in zeros }
-                return .success(())
-            } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
     }
 
     func write(_ buffers: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int {

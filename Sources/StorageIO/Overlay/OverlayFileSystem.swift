@@ -147,7 +147,7 @@ struct OverlayTree {
         case other
     }
 
-    private var entries: [StoragePath: Entry] = [:]
+    private var entries: [StoragePath: Entry] = [.root: .directory]
 
     mutating func add(_ entry: DirectoryEntry, at path: StoragePath) throws(FileSystemError) {
         switch entry.kind {
@@ -158,7 +158,6 @@ struct OverlayTree {
     }
 
     private func requireDirectory(_ path: StoragePath) throws(Errno) {
-        if path == .root { return }
         switch entries[path] {
         case .directory: return
         case nil: throw Errno(code: ENOENT)
@@ -180,7 +179,7 @@ struct OverlayTree {
                 case .file: .file
                 default: .other
                 }
-            return DirectoryEntry(name: child.components.last ?? "", kind: kind)
+            return DirectoryEntry(name: child.components[path.components.count], kind: kind)
         }.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
 
@@ -197,7 +196,7 @@ struct OverlayTree {
 
     mutating func create(_ path: StoragePath) throws(Errno) -> OverlayNode {
         try requireDirectory(path.parent)
-        guard path != .root, entries[path] == nil else { throw Errno(code: EEXIST) }
+        guard entries[path] == nil else { throw Errno(code: EEXIST) }
         let node = OverlayNode(basePath: nil)
         entries[path] = .file(node)
         return node
@@ -205,7 +204,7 @@ struct OverlayTree {
 
     mutating func createDirectory(_ path: StoragePath) throws(Errno) {
         try requireDirectory(path.parent)
-        guard path != .root, entries[path] == nil else { throw Errno(code: EEXIST) }
+        guard entries[path] == nil else { throw Errno(code: EEXIST) }
         entries[path] = .directory
     }
 

@@ -15,6 +15,11 @@ enum DirectoryReader {
     static func entries(of directory: Int32) throws(Errno) -> [DirectoryEntry] {
         let descriptor = reopen(directory)
         guard descriptor >= 0 else { throw Errno(code: -descriptor) }
+        return try entries(reading: descriptor, of: directory)
+    }
+
+    /// Reads a directory to its end by a descriptor of its own, which is closed in any case.
+    static func entries(reading descriptor: Int32, of directory: Int32) throws(Errno) -> [DirectoryEntry] {
         guard let stream = unsafe fdopendir(descriptor) else {
             let code = errno
             close(descriptor)
@@ -41,13 +46,13 @@ enum DirectoryReader {
     }
 
     private static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
-        let offset = MemoryLayout<dirent>.offset(of: \.d_name) ?? 0
+        let offset = MemoryLayout<dirent>.offset(of: \.d_name)!
         let start = unsafe UnsafeRawPointer(entry).advanced(by: offset).assumingMemoryBound(to: CChar.self)
         return unsafe String(cString: start)
     }
 
     /// What an entry is; nil when it went away while the directory was read.
-    private static func kind(of name: String, type: Int32, in directory: Int32) -> DirectoryEntry.Kind? {
+    static func kind(of name: String, type: Int32, in directory: Int32) -> DirectoryEntry.Kind? {
         switch type {
         case Int32(DT_REG): return .file
         case Int32(DT_DIR): return .directory

@@ -77,10 +77,7 @@ public final class POSIXFileSystem: FileSystem {
             guard let name = path.components.last else { throw Errno(code: EBUSY) }
             let parent = try directory(path.parent)
             try parent.use { parent throws(Errno) in
-                guard unsafe unlinkat(parent, name, AT_REMOVEDIR) == 0 else {
-                    // POSIX allows either code for a directory that is not empty.
-                    throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
-                }
+                guard unsafe unlinkat(parent, name, AT_REMOVEDIR) == 0 else { throw Errno(removing: errno) }
             }
         } catch {
             throw failure(error, .removeDirectory, path)
@@ -119,7 +116,7 @@ public final class POSIXFileSystem: FileSystem {
             try sourceParent.use { source throws(Errno) in
                 try targetParent.use { target throws(Errno) in
                     guard unsafe renameat(source, sourceName, target, targetName) == 0 else {
-                        throw Errno(code: errno == EEXIST ? ENOTEMPTY : errno)
+                        throw Errno(removing: errno)
                     }
                 }
             }
@@ -136,9 +133,13 @@ public final class POSIXFileSystem: FileSystem {
             try parent.use { parent throws(Errno) in
                 guard unsafe unlinkat(parent, name, 0) == 0 else {
                     let code = errno
-                    // Darwin answers EPERM for a directory where Linux answers EISDIR.
-                    let isDirectory = code == EPERM && Self.status(of: name, in: parent)?.isDirectory == true
-                    throw Errno(code: isDirectory ? EISDIR : code)
+                    #if canImport(Darwin)
+                        // Darwin answers EPERM for a directory where Linux answers EISDIR.
+                        let isDirectory = code == EPERM && Self.status(of: name, in: parent)?.isDirectory == true
+                        throw Errno(code: isDirectory ? EISDIR : code)
+                    #else
+                        throw Errno(code: code)
+                    #endif
                 }
             }
         } catch {
@@ -228,7 +229,7 @@ extension POSIXFileSystem {
         }
     }
 
-    private static func changeMode(_ descriptor: Int32, _ mode: mode_t) throws(Errno) {
+    static func changeMode(_ descriptor: Int32, _ mode: mode_t) throws(Errno) {
         guard fchmod(descriptor, mode) == 0 else { throw Errno(code: errno) }
     }
 
@@ -284,16 +285,17 @@ extension POSIXFileSystem {
 
     /// Opens a directory above the root, where links are the operator's business, or makes it.
     private static func openParent(_ path: String) throws(Errno) -> SharedDescriptor {
-        // A slash at the end makes the kernel follow a link in the last component in spite of O_NOFOLLOW.
+        // A slash at the end makes the kernel follow a link in the last component in spite of O_NOFOLLOW. A second one
+        // behind that of `/` changes nothing.
         do throws(Errno) {
-            return try openDirectory(path.hasSuffix("/") ? path : path + "/", in: AT_FDCWD)
+            return try openDirectory(path + "/", in: AT_FDCWD)
         } catch  where error.code == ENOENT {
             return try openDirectory(at: path, createIfMissing: true)
         }
     }
 
     /// The directory part (`.` when there is none) and the last component.
-    private static func split(_ path: String) -> (parent: String, name: String) {
+    static func split(_ path: String) -> (parent: String, name: String) {
         guard let slash = path.lastIndex(of: "/") else { return (".", path) }
         var parent = path[..<slash]
         while parent.count > 1 && parent.last == "/" { parent.removeLast() }

@@ -21,13 +21,15 @@ final class POSIXLock: StorageLock {
     private let held: Mutex<SharedDescriptor?>
     private let processID: pid_t
 
-    init(in root: SharedDescriptor, exclusive: Bool) throws(Errno) {
+    /// - Parameter beforeLocking: called between opening the file and locking it, where tests put another one in its place.
+    init(in root: SharedDescriptor, exclusive: Bool, beforeLocking: () -> Void = {}) throws(Errno) {
         for _ in 0..<16 {
             let descriptor = try root.use { number throws(Errno) in
                 try SharedDescriptor(Self.openFile(in: number, exclusive: exclusive))
             }
             let status = try descriptor.status()
             try status.requireOwnRegularFile()
+            beforeLocking()
             var result: Int32
             repeat { result = descriptor.use { nephrite_lock($0, exclusive ? 1 : 0) } } while result == -EINTR
             guard result == 0 else { throw Errno(code: -result) }

@@ -6,26 +6,34 @@
 /// several they run in parallel.
 ///
 /// ```swift
-/// let executor = IOExecutor(name: "nephrite-io", threadCount: 2)
+/// let executor = try IOExecutor(name: "nephrite-io", threadCount: 2)
 /// await withTaskExecutorPreference(executor) { … }
 /// executor.shutdown()
 /// ```
 public final class IOExecutor: TaskExecutor {
     private let queue: WorkerQueue
 
-    /// The number of threads.
+    /// The number of threads that were asked for.
     public let threadCount: Int
 
     /// Starts the threads.
     ///
     /// - Parameters:
     ///   - name: The start of the threads' names; the system shows the last 15 bytes of name, dash and number.
-    ///   - threadCount: 1 or more.
-    public init(name: String, threadCount: Int) {
+    ///   - threadCount: 1 or more; there are fewer if the system does not let the process start so many.
+    /// - Throws: if it does not let it start one.
+    public convenience init(name: String, threadCount: Int) throws(ThreadError) {
+        try self.init(name: name, threadCount: threadCount) { (name, queue) throws(Errno) in
+            try WorkerThread(name: name, queue: queue)
+        }
+    }
+
+    /// Starts the threads with a maker of them.
+    init(name: String, threadCount: Int, makeThread: @escaping ThreadMaker) throws(ThreadError) {
         precondition(threadCount > 0, "an executor needs a thread")
         self.threadCount = threadCount
-        queue = WorkerQueue(name: name)
-        queue.start(threadCount: threadCount)
+        queue = WorkerQueue(name: name, makeThread: makeThread)
+        try queue.start(threadCount: threadCount)
     }
 
     /// Ends the threads. No job is waiting then, because each keeps its executor alive. The last reference may be
@@ -39,6 +47,21 @@ public final class IOExecutor: TaskExecutor {
 
     /// Runs what is queued, then ends the threads and waits for them (but not for the calling thread). Idempotent.
     ///
-    /// A task that comes back to the executor later still runs, on a thread started for it.
+    /// A task that comes back to the executor later still runs, on a thread started for it, or on Swift's cooperative
+    /// pool if the system lets the process start none.
     public func shutdown() { queue.stop() }
+}
+
+/// The system let the process start no thread.
+public struct ThreadError: Error, Sendable, Hashable {
+    /// What `pthread_create` answered.
+    public let code: Int32
+    /// The name of the executor that has no thread.
+    public let name: String
+
+    /// Creates an error.
+    public init(code: Int32, name: String) {
+        self.code = code
+        self.name = name
+    }
 }

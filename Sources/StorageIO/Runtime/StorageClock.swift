@@ -27,7 +27,7 @@ public struct SystemClock: StorageClock {
     /// `CLOCK_MONOTONIC`.
     public func monotonicNanoseconds() -> UInt64 { Self.now(CLOCK_MONOTONIC) }
 
-    /// `CLOCK_REALTIME`; 0 for a clock that is set before 1970.
+    /// `CLOCK_REALTIME`; less than a second for a clock that is set before 1970.
     public func wallNanoseconds() -> UInt64 { Self.now(CLOCK_REALTIME) }
 
     /// Sleeps on Swift's continuous clock.
@@ -39,8 +39,7 @@ public struct SystemClock: StorageClock {
         var time = timespec()
         let result = unsafe clock_gettime(clock, &time)
         precondition(result == 0, "the system lacks a clock that POSIX requires")
-        guard time.tv_sec >= 0 else { return 0 }
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }
 

@@ -23,6 +23,7 @@ import CNephrite
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let name: String
+    private let makeThread: ThreadMaker
     private var items: [Item?] = []
     private var head = 0
     private var waitingCount = 0
@@ -31,8 +32,9 @@ import CNephrite
     private var isStopping = false
     private var threads: [WorkerThread] = []
 
-    init(name: String) {
+    init(name: String, makeThread: @escaping ThreadMaker) {
         self.name = name
+        self.makeThread = makeThread
         // Darwin wants the memory initialised; both calls cannot fail with default attributes.
         unsafe mutex.initialize(to: pthread_mutex_t())
         unsafe condition.initialize(to: pthread_cond_t())
@@ -48,11 +50,20 @@ import CNephrite
         unsafe mutex.deallocate()
     }
 
-    /// Starts workers that live until ``stop()``.
-    func start(threadCount: Int) {
+    /// Starts workers that live until ``stop()``; fewer than wanted if the system refuses some, for they do all the work.
+    ///
+    /// - Throws: if it refuses even the first: without any no job would ever run.
+    func start(threadCount: Int) throws(ThreadError) {
         lock()
-        for _ in 0..<threadCount { startWorker() }
-        unlock()
+        defer { unlock() }
+        for _ in 0..<threadCount {
+            do throws(Errno) {
+                try startWorker()
+            } catch {
+                if workerCount == 0 { throw ThreadError(code: error.code, name: name) }
+                break
+            }
+        }
     }
 
     /// Adds a job at the end. A wake-up costs a system call, so only a waiting worker gets one.
@@ -63,7 +74,14 @@ import CNephrite
             unsafe pthread_cond_signal(condition)
         } else if workerCount == 0 {
             // After the shutdown a suspended task may still come back; its job must run, or the task would hang.
-            startWorker()
+            do throws(Errno) {
+                try startWorker()
+            } catch {
+                items.removeLast()
+                unlock()
+                globalConcurrentExecutor.enqueue(item.job)
+                return
+            }
         }
         unlock()
     }
@@ -105,12 +123,8 @@ import CNephrite
         for thread in ending { thread.joinOrDetach() }
     }
 
-    private func startWorker() {
-        guard let thread = WorkerThread(name: "\(name)-\(startedCount)", queue: self) else {
-            // Without any thread no job would ever run; with fewer than wanted all still do.
-            precondition(workerCount > 0, "the system refuses to start a thread for \(name)")
-            return
-        }
+    private func startWorker() throws(Errno) {
+        let thread = try makeThread("\(name)-\(startedCount)", self)
         startedCount += 1
         workerCount += 1
         if isStopping { thread.detach() } else { threads.append(thread) }
@@ -119,6 +133,9 @@ import CNephrite
     private func lock() { unsafe pthread_mutex_lock(mutex) }
     private func unlock() { unsafe pthread_mutex_unlock(mutex) }
 }
+
+/// Starts a thread for a queue, or throws what `pthread_create` says.
+typealias ThreadMaker = @Sendable (_ name: String, _ queue: WorkerQueue) throws(Errno) -> WorkerThread
 
 /// A thread that runs the jobs of one queue.
 // SAFETY: the handle is immutable; only the one caller of `stop()` that took it out of the queue joins it.
@@ -138,10 +155,13 @@ import CNephrite
         }
     }
 
-    /// Starts a thread; nil when the system refuses.
-    init?(name: String, queue: WorkerQueue) {
+    /// Starts a thread.
+    ///
+    /// - Throws: what the system says when it refuses, `EAGAIN` as a rule.
+    init(name: String, queue: WorkerQueue) throws(Errno) {
         var attributes = pthread_attr_t()
-        guard unsafe pthread_attr_init(&attributes) == 0 else { return nil }
+        let prepared = unsafe pthread_attr_init(&attributes)
+        guard prepared == 0 else { throw Errno(code: prepared) }
         defer { unsafe pthread_attr_destroy(&attributes) }
         unsafe pthread_attr_setstacksize(&attributes, Self.stackByteCount)
         let start = unsafe Unmanaged.passRetained(Start(name: name, queue: queue))
@@ -150,7 +170,7 @@ import CNephrite
             let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
             guard result == 0, let created = unsafe created else {
                 unsafe start.release()
-                return nil
+                throw Errno(code: result)
             }
             unsafe handle = created
         #else
@@ -158,7 +178,7 @@ import CNephrite
             let result = unsafe pthread_create(&created, &attributes, { unsafe Self.main($0) }, start.toOpaque())
             guard result == 0 else {
                 unsafe start.release()
-                return nil
+                throw Errno(code: result)
             }
             handle = created
         #endif
@@ -192,8 +212,7 @@ import CNephrite
     }
 
     private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-        guard let argument = unsafe argument else { return nil }
-        let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         // The kernel keeps 15 bytes.
         let name = String(decoding: start.name.utf8.suffix(15), as: UTF8.self)
         #if canImport(Darwin)

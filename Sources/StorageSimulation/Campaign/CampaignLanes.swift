@@ -39,7 +39,7 @@ extension CrashCampaign {
         _ = try baseDisk.get()
         let sums = Box(CampaignSums())
         let next = Box(seeds.lowerBound)
-        let executor = IOExecutor(name: "campaign", threadCount: max(1, lanes))
+        let executor = try IOExecutor(name: "campaign", threadCount: max(1, lanes))
         defer { executor.shutdown() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<max(1, lanes) {

@@ -161,6 +161,10 @@ struct CampaignRecovery {
             }
         } catch is StoreError {
             return
+        } catch let error as WriteOrderViolation where error.violations.allSatisfy({ $0.hasPrefix("O4") }) {
+            // The checker reads headers, and believes one whose successor the disk has lost; so does the engine, after a clean
+            // shutdown (see HowWeTestIt, what is not covered), but it believes the catalogue first.
+            return
         }
         let oracle = oracle(image)
         for line in oracle.inventions(in: state) { failures.append("\(image.label): \(line)") }

@@ -37,6 +37,8 @@ package struct OrphanCampaign: Sendable {
         let outcome = Box(Outcome())
         var settings = SimulationSettings()
         settings.seed = seed
+        // Three records take the bulk path, two do not.
+        settings.bulkByteThreshold = 3 * 4 * Values.dimension
         do {
             try Simulation.run(disk, settings) { store in
                 let options = DatabaseOptions(dimension: Values.dimension)
@@ -60,14 +62,13 @@ package struct OrphanCampaign: Sendable {
         return outcome.value
     }
 
-    /// Writes a record of its own and one that is everybody's, again and again.
+    /// Writes a record of its own and one that is everybody's, again and again, and each second time one more.
     private static func write(_ writer: Int, to database: VectorDatabase, _ outcome: Box<Outcome>) async {
         for step in 1...steps {
             let number = writer + step * writers
             do {
-                try await database.upsert([
-                    Values.record(id: "w\(writer)", number: number), Values.record(id: "shared", number: number),
-                ])
+                let ids = ["w\(writer)", "shared"] + ((writer + step) % 2 == 0 ? ["more\(writer)"] : [])
+                try await database.upsert(ids.map { Values.record(id: $0, number: number) })
                 outcome.update { outcome in
                     outcome.acknowledgedCount += 1
                     outcome.stored[writer] = number

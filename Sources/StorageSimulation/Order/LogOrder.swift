@@ -199,8 +199,12 @@ extension OrderState {
 
     private func isInAnotherSegment(_ lsn: UInt64, but id: Int) -> Bool {
         log.segments.values.contains { other in
-            other.id != id && other.isNew && isNameDurable(other.path) && !other.path.components[1].hasSuffix(".tmp")
-                && other.commits.contains { $0.lsn == lsn && $0.end <= other.syncedPosition }
+            guard other.id != id, !other.path.components[1].hasSuffix(".tmp") else { return false }
+            return other.commits.contains { commit in
+                // What an earlier life left is believed to be on disk.
+                commit.lsn == lsn
+                    && (!other.isNew || isNameDurable(other.path) && commit.end <= other.syncedPosition)
+            }
         }
     }
 

@@ -35,6 +35,20 @@ struct StagingTests {
         while try await store.statistics().lastVersion == before { await Task.yield() }
     }
 
+    /// Runs `body` while an insert of `x` waits for the log's sync, which then succeeds.
+    private func whileInsertWaits(
+        _ store: VectorStore, _ a: VectorDatabase, _ gate: Gate, _ body: () async throws -> Void
+    ) async throws {
+        gate.shut()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
+            await gate.reached()
+            try await body()
+            gate.open()
+            try await group.waitForAll()
+        }
+    }
+
     /// Starts a transaction that stores `x` in both databases, and returns once it is staged.
     private func startTransaction(
         _ group: inout ThrowingTaskGroup<Void, any Error>, _ store: VectorStore
@@ -165,14 +179,9 @@ struct StagingTests {
     @Test("A batch that meets its own id among pending ones is still refused for the duplicate")
     func duplicateOverPending() async throws {
         try await withGate { store, a, _, gate in
-            gate.shut()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
-                await gate.reached()
+            try await whileInsertWaits(store, a, gate) { () async throws in
                 await expectError(.duplicateID) { try await a.upsert([testRecord("x", 2), testRecord("x", 3)]) }
                 await expectError(.recordExists) { try await a.insert(testRecord("x", 4)) }
-                gate.open()
-                try await group.waitForAll()
             }
             #expect(try await a.record(for: "x")?.content == testRecord("x", 1))
         }
@@ -320,14 +329,9 @@ struct StagingTests {
     @Test("What waits for the log's sync is in no statistics either")
     func statisticsBeforeSync() async throws {
         try await withGate { store, a, _, gate in
-            gate.shut()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                try await start(&group, store) { try await a.insert(testRecord("x", 1)) }
-                await gate.reached()
+            try await whileInsertWaits(store, a, gate) { () async throws in
                 for _ in 0..<100 { await Task.yield() }
                 #expect(try await a.statistics().recordCount == 1)
-                gate.open()
-                try await group.waitForAll()
             }
             #expect(try await a.statistics().recordCount == 2)
         }

@@ -10,6 +10,18 @@ import Testing
 struct CodingProgressTests {
     private static let path = StoragePath("a", CodeFile.name)
 
+    /// Fills a disk up to a rest; returns what frees the space again.
+    private static func fill(_ disk: MemoryFileSystem, but rest: Int) throws -> () throws -> Void {
+        let path = StoragePath("wal", "filler")
+        let available = Int(try #require(disk.availableByteCount))
+        let file = try disk.open(path, .createNew)
+        try file.allocate(offset: 0, length: UInt64(available - rest))
+        return {
+            try file.close()
+            try disk.unlink(path)
+        }
+    }
+
     /// The statuses until encoding ends.
     private static func encode(_ database: VectorDatabase) async throws -> [CodingStatus] {
         var statuses: [CodingStatus] = []
@@ -117,15 +129,12 @@ struct CodingProgressTests {
     func littleRoom() async throws {
         let directory = Coding.store(.memory, capacity: 40 << 20)
         directory.configuration.logSegmentByteCount = 256 << 10
-        let filler = StoragePath("wal", "filler")
         try await directory.open { store in
             let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: Coding.dimension))
             try await Coding.write(0..<20_000, round: 0, to: database)
             try await store.checkpoint()
             // 157 chunks of 64 KiB would take more than half of what is left.
-            let available = Int(try #require(directory.memory!.availableByteCount))
-            let file = try directory.memory!.open(filler, .createNew)
-            try file.allocate(offset: 0, length: UInt64(available - (16 << 20)))
+            let freeSpace = try Self.fill(directory.memory!, but: 16 << 20)
             let statuses = try await Self.encode(database)
             #expect(statuses.last == CodingStatus(state: .waitingForSpace, codedCount: 0, recordCount: 20_000))
             let statistics = try await database.statistics()
@@ -135,8 +144,7 @@ struct CodingProgressTests {
             // Searches go on, and do not ask again at once.
             #expect(try await database.search(testVector(3, Coding.dimension), k: 1).map(\.id) == ["r3"])
             #expect(try await database.statistics().codingState == .waitingForSpace)
-            try file.close()
-            try directory.memory!.unlink(filler)
+            try freeSpace()
             #expect(try await Self.encode(database).last?.state == .complete)
             #expect(try await Coding.wrongSlots(database) == [])
             try await store.expectSound()
@@ -147,14 +155,11 @@ struct CodingProgressTests {
     func noMoreRoom() async throws {
         let directory = Coding.store(.memory, capacity: 64 << 20)
         directory.configuration.logSegmentByteCount = 256 << 10
-        let filler = StoragePath("wal", "filler")
         try await directory.open { store in
             let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: Coding.dimension))
             try await Coding.write(0..<20_000, round: 0, to: database)
             #expect(try await Self.encode(database).last?.state == .complete)
-            let available = Int(try #require(directory.memory!.availableByteCount))
-            let file = try directory.memory!.open(filler, .createNew)
-            try file.allocate(offset: 0, length: UInt64(available - (4 << 20)))
+            let freeSpace = try Self.fill(directory.memory!, but: 4 << 20)
             // 40 chunks: 2.5 MiB of 4.
             try await Coding.write(20_000..<25_000, round: 0, to: database)
             var state = CodingState.encoding
@@ -168,8 +173,7 @@ struct CodingProgressTests {
             try await store.checkpoint()
             try await Coding.write(0..<500, round: 2, to: database)
             #expect(try await Coding.wrongSlots(database) == [])
-            try file.close()
-            try directory.memory!.unlink(filler)
+            try freeSpace()
             #expect(try await Self.encode(database).last?.state == .complete)
             #expect(try await Coding.wrongSlots(database) == [])
             try await store.expectSound()

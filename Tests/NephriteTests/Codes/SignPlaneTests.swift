@@ -48,6 +48,35 @@ import Testing
         }
     }
 
+    /// The cosine of a vector and its signs, from what is stored of it: the factor and the norm.
+    private static func cosine(_ codec: VectorCodec, _ row: [Float]) -> Float? {
+        let encoded = EncodedRow(codec, row)
+        let factors = encoded.signs.count - 16
+        func float(_ offset: Int) -> Float {
+            unsafe encoded.signs.withUnsafeBytes {
+                unsafe $0.loadUnaligned(fromByteOffset: factors + offset, as: Float.self)
+            }
+        }
+        let (scale, norm) = (float(0), float(4))
+        guard scale > 0 else { return nil }
+        return (norm / scale) / Float(codec.dimension).squareRoot()
+    }
+
+    @Test(
+        "After the rotation a vector of any kind is at nearly the same angle to its signs",
+        arguments: CodeBoundTests.Kind.allCases)
+    func angles(_ kind: CodeBoundTests.Kind) {
+        var values = SeededValues(seed: 3)
+        for dimension in [256, 784, 1_536] {
+            let codec = VectorCodec(dimension: dimension, seed: 11, centre: [])
+            let cosines = (0..<40).compactMap { _ in
+                Self.cosine(codec, kind.pair(&values, dimension).row)
+            }
+            // Around the square root of 2 / π, which it would be for normally distributed components.
+            #expect(cosines.allSatisfy { 0.74 < $0 && $0 < 0.85 })
+        }
+    }
+
     @Test("A row that codes cannot bound is always left, whatever the threshold")
     func uncodable() throws {
         let codec = VectorCodec(dimension: 256, seed: 11, centre: [])

@@ -66,6 +66,36 @@ struct StoreFullDiskTests {
         return paths.reduce(0) { $0 + UInt64(disk.contents(of: $1)?.count ?? 0) }
     }
 
+    // What the disk had got of the record was overwritten with zeros, which a crash or a sync that failed could then lose.
+    @Test("A write that was refused because the disk is full does not come back")
+    func refusedForGood() async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = StoreConfiguration()
+        configuration.environment.fileSystem = { _ in disk }
+        configuration.addressSpaceReservation = 1 << 20
+        let images = try await withVectorStore(at: "store", configuration: configuration) { store async throws in
+            let database = try await store.createDatabase("rows", options: DatabaseOptions(dimension: 2))
+            // All of it is written, and the disk says that it is full.
+            let fault = Fault(
+                .failAfter(bytes: 1 << 20, code: ErrorNumber.noSpace), .at(1), calls: [.write], pathPrefix: "wal/")
+            disk.inject(FaultPlan([fault]))
+            await expectError(.diskFull) { try await database.upsert(VectorRecord(id: "refused", vector: [1, 2])) }
+            let images = (0..<16).map { disk.crashImage(.random(seed: $0)) } + [disk.crashImage(.loseAll)]
+            try await database.upsert(VectorRecord(id: "kept", vector: [1, 2]))
+            return images
+        }
+        for image in images {
+            configuration.environment.fileSystem = { _ in image }
+            try await withVectorStore(at: "store", configuration: configuration) { store async throws in
+                #expect(try await store.database("rows").allIDs() == [])
+            }
+        }
+        configuration.environment.fileSystem = { _ in disk }
+        try await withVectorStore(at: "store", configuration: configuration) { store async throws in
+            #expect(try await store.database("rows").allIDs() == ["kept"])
+        }
+    }
+
     @Test("On a full disk deletes and checkpoints still work")
     func deletesOnAFullDisk() throws {
         let disk = try CrashCampaign.baseDisk.get().crashImage(.keepAll)

@@ -287,40 +287,6 @@ struct TrapTests {
         }
     }
 
-    @Test("A database whose newest header is torn falls back a generation and replays")
-    func tornHeader() throws {
-        // The crash hits while both copies of the header are being written. The generation before and the log hold
-        // everything, also when an update has used space again that the lost generation freed.
-        let disk = SimulatedFileSystem()
-        let image = Box<SimulatedFileSystem?>(nil)
-        try Simulation.run(disk) { store in
-            let database = try await store.createDatabase("a", options: .init(dimension: Values.dimension))
-            for round in 0..<3 {
-                for index in 0..<4 {
-                    try await database.upsert(Values.record(id: "r\(index)", number: round * 10 + index))
-                }
-                try await store.checkpoint()
-            }
-            for index in 0..<3 { try await database.upsert(Values.record(id: "r\(index)", number: 30 + index)) }
-            image.update { $0 = disk.crashImage(.keepAll) }
-        }
-        let path = StoragePath("a", "vectors.jvdb")
-        let crashed = image.value!
-        let contents = try #require(crashed.contents(of: path))
-        let header = try unsafe contents.withUnsafeBytes { bytes in
-            try unsafe FileHeader.newest(
-                pages: UnsafeRawBufferPointer(rebasing: bytes[..<16_384]), fileSize: UInt64(bytes.count)
-            ).header
-        }
-        let first = Int(header.generation % 2) * 2
-        for page in [first, first + 1] { crashed.damage(path, at: page * 4_096 + 200, with: [1, 2, 3]) }
-        let state = try Simulation.recover(crashed)
-        #expect(state.problems.isEmpty)
-        for index in 0..<4 {
-            #expect(state.model["a", "r\(index)"] == Values.model(number: (index < 3 ? 30 : 20) + index))
-        }
-    }
-
     @Test("Leftovers of creations and drops neither come back nor stand in the way")
     func leftovers() throws {
         // The catalogue could not be written after a drop (a full disk, say), the name was used again, and the crash

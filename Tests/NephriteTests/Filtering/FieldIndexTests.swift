@@ -193,4 +193,34 @@ struct FieldIndexTests {
             #expect(await indexes.contents.records == 20_000)
         }
     }
+
+    // The indexes, an actor, ran on search threads while they were built, and served other callers there, who went on there.
+    @Test("Who asks for an answer does not go on on a search thread, however many build the indexes at once")
+    func returnsFromSearchThreads() async throws {
+        let directory = TestStore()
+        directory.configuration.searchThreadCount = 2
+        try await directory.database(DatabaseOptions(dimension: 1, indexedFields: ["n"])) { database async throws in
+            try await database.upsert(
+                (0..<20_000).map { VectorRecord(id: "r\($0)", vector: [1], metadata: ["n": .integer(Int64($0 % 10))]) })
+            let snapshot = try await database.snapshot()
+            let filter = Filter.field("n") == 3
+            var names: Set<String> = []
+            for _ in 0..<20 {
+                snapshot.filters.clear()
+                let indexes = try #require(snapshot.filters.indexes)
+                names.formUnion(
+                    try await withThrowingTaskGroup(of: String.self) { group in
+                        for _ in 0..<8 {
+                            group.addTask {
+                                let answer = try await indexes.answer(filter, on: snapshot)
+                                #expect(answer?.slots.count == 2_000 && answer?.changed.isEmpty == true)
+                                return ThreadName.current
+                            }
+                        }
+                        return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+                    })
+            }
+            #expect(names.filter { $0.hasPrefix("nephrite-scan") } == [])
+        }
+    }
 }

@@ -249,3 +249,33 @@ import Testing
 extension Zip2Sequence where Sequence1 == [UInt8], Sequence2 == [UInt8] {
     fileprivate var firstDifference: Int? { enumerated().first { $1.0 != $1.1 }?.offset }
 }
+
+/// Growth where the format has no more room to give.
+@Suite struct GrowthLimitTests {
+    @Test("A file whose units are all given away does not grow, whatever it is that lacks room")
+    func unitsAreGone() {
+        // The units of 64 KiB are numbered with 32 bits, and these are the last.
+        let last = UInt32.max - 3
+        func layout(_ kinds: [Extent.Kind]) -> FileLayout {
+            FileLayout(
+                extents: kinds.enumerated().map { index, kind in
+                    Extent(
+                        kind: kind, startUnit: index == 0 ? last : UInt32(1 + 1_000 * index),
+                        unitCount: index == 0 ? 2 : 1_000)
+                })
+        }
+        func plan(_ layout: FileLayout, slots: Int = 0, units: Int = 0, buckets: Int = 0) -> [Extent]? {
+            GrowthPlan.extents(
+                for: .init(slots: slots, payloadUnits: units, buckets: buckets), layout: layout, stride: 64)
+        }
+        let nearlyFull = layout([.pageTable])
+        #expect(plan(nearlyFull) == [])
+        #expect(plan(nearlyFull, slots: 1) == nil && plan(nearlyFull, units: 1) == nil)
+        #expect(plan(nearlyFull, buckets: 512) == nil)
+        // Vectors have room, their entries do not; entries have, and their checksums do not.
+        #expect(plan(layout([.pageTable, .vectors]), slots: 1) == nil)
+        #expect(plan(layout([.payload, .vectors, .recordTable]), slots: 1) == nil)
+        #expect(plan(layout([.pageTable, .vectors, .recordTable]), slots: 1) == [])
+        #expect(plan(nearlyFull, slots: FormatLimits.slotCount + 1) == nil)
+    }
+}

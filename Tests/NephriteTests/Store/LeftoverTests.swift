@@ -87,6 +87,69 @@ struct LeftoverTests {
         }
     }
 
+    @Test(
+        "A catalogue of an earlier life, which a disk that lost a write gives back, is older than the log and refused")
+    func staleCatalogue() async throws {
+        let disk = SimulatedFileSystem()
+        let path = StoragePath("CATALOG")
+        let stale = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            try await store.createDatabase("a", options: .init(dimension: 3))
+            let stale = try #require(disk.contents(of: path))
+            try await store.database("a").insert(testRecord("r", 1))
+            return stale
+        }
+        // The next life knows from the catalogue alone what the shutdown left; then the process is killed.
+        let killed = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            try await store.database("a").insert(testRecord("s", 2))
+            return disk.processKillImage()
+        }
+        let sound = killed.crashImage(.keepAll)
+        try await withVectorStore(at: "simulated", configuration: configuration(sound)) { store async throws in
+            #expect(try await store.database("a").count() == 2)
+        }
+        killed.damage(path, at: 0, with: stale)
+        let error = await #expect(throws: StoreError.self) {
+            try await withVectorStore(at: "simulated", configuration: configuration(killed)) { _ in }
+        }
+        #expect(error?.code == .corruption && error?.path == "CATALOG", "\(error as Any)")
+    }
+
+    @Test(
+        "A store that cannot be opened leaves no segment behind, however often that is tried, and opens in the end",
+        arguments: ["CATALOG", "a/"], [true, false])
+    func failingOpenings(_ path: String, _ wasKilled: Bool) async throws {
+        let disk = SimulatedFileSystem()
+        let killed = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            try await store.createDatabase("a", options: .init(dimension: 3)).insert(testRecord("r", 1))
+            return disk.processKillImage()
+        }
+        let image = wasKilled ? killed : disk.crashImage(.keepAll)
+        func segments() throws -> [String] {
+            try image.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }
+        }
+        let before = try segments()
+        #expect(before.count == (wasKilled ? 1 : 0))
+        for _ in 0..<3 {
+            image.inject(.fail(call: 1, code: ErrorNumber.noSpace, calls: [.write], pathPrefix: path))
+            do {
+                try await withVectorStore(at: "simulated", configuration: configuration(image)) { store async throws in
+                    // A store that was closed cleanly does not write to its databases.
+                    #expect(path == "a/" && !wasKilled)
+                }
+            } catch {
+                #expect((error as? StoreError)?.code == .diskFull, "\(error)")
+                #expect(try segments() == before)
+            }
+        }
+        image.inject(.none)
+        try await withVectorStore(at: "simulated", configuration: configuration(image)) { store async throws in
+            #expect(try await store.database("a").vector(for: "r") == testVector(1, 3))
+        }
+    }
+
     @Test("Metadata whose keys are one text in two spellings is not merged when it is encoded")
     func canonicallyEqualKeys() throws {
         let two = try Metadata([("caf\u{e9}", 1), ("cafe\u{301}", 2)])

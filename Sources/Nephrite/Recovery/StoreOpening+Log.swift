@@ -1,0 +1,132 @@
+/// The log as opening a store finds and leaves it: which segments there are, the fresh one that goes on from them, and what
+/// becomes of the old ones. Opening hands it what the scan made of the log.
+import StorageFormat
+import StorageIO
+
+extension StoreOpening {
+    /// The segment of the open that wrote the catalogue is there, or a later one: a store that was not shut down
+    /// cleanly always has a log.
+    func checkLogIsThere(_ sequences: [UInt64], _ catalogue: Catalogue) throws(StoreError) {
+        guard (sequences.last ?? 0) &+ 1 < catalogue.nextSegmentSequence else { return }
+        throw .corruption(
+            "The log of a store that was not shut down cleanly is missing: there is no segment "
+                + "\(catalogue.nextSegmentSequence - 1) or later.", path: SegmentWriter.directory.description)
+    }
+
+    func logSequences() throws(StoreError) -> [UInt64] {
+        do throws(FileSystemError) {
+            var sequences: [UInt64] = []
+            var hasLeftovers = false
+            for entry in try fileSystem.list(SegmentWriter.directory) {
+                if let sequence = SegmentHeader.sequence(fileName: entry.name) {
+                    sequences.append(sequence)
+                } else if entry.name.hasSuffix(".tmp") {
+                    try fileSystem.unlink(StoragePath("wal", entry.name))
+                    hasLeftovers = true
+                }
+            }
+            // Gone before a new file takes the name: its renaming must not be one of the old file's.
+            if hasLeftovers { try fileSystem.synchronizeDirectory(SegmentWriter.directory) }
+            return sequences.sorted()
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// Starts a fresh segment that holds the accepted records of the last one, resealed and synced: the page cache may
+    /// hold what the disk lost, and nothing is ever appended behind a torn tail.
+    func startLog(
+        after log: LogScan.Outcome, catalogue: Catalogue, lastLSN: UInt64
+    ) throws(FileSystemError) -> SegmentWriter {
+        let sequence = max(log.highestSequence + 1, catalogue.nextSegmentSequence)
+        let last = log.segments.last
+        #if NEPHRITE_MUTANTS
+            if let last, Mutant.isActive(.appendAfterTornTail) {
+                let file = try fileSystem.open(SegmentWriter.path(last.header.sequence), .readWrite)
+                return SegmentWriter(
+                    header: last.header, file: file, position: UInt64(last.acceptedEnd + log.tornByteCount),
+                    previousChecksum: last.lastChecksum, lastLSN: last.lastLSN)
+            }
+        #endif
+        // A store that is read writes nothing to its log, and nobody reads that again.
+        let tail = LogTail(log: isReadOnly ? LogScan.Outcome() : log)
+        let needed = SegmentHeader.recordsOffset + tail.byteCount + (1 << 16)
+        var byteCount = isReadOnly ? needed : max(configuration.logSegmentByteCount, needed)
+        var mayUseReserve = true
+        while true {
+            do {
+                return try startLog(
+                    sequence, byteCount: byteCount, after: last?.header, tail: tail, catalogue: catalogue,
+                    lastLSN: lastLSN)
+            } catch  where error.isOutOfSpace {
+                // A store on a full disk must open, or nothing could be deleted from it. The shortest segment will do
+                // and leaves room for the catalogue; later ones are longer again when there is space.
+                if byteCount > needed {
+                    byteCount = needed
+                } else if mayUseReserve {
+                    mayUseReserve = false
+                    try? fileSystem.unlink(WriteAheadLog.reservePath)
+                } else {
+                    throw error
+                }
+            }
+        }
+    }
+
+    private func startLog(
+        _ sequence: UInt64, byteCount: Int, after last: SegmentHeader?, tail: LogTail, catalogue: Catalogue,
+        lastLSN: UInt64
+    ) throws(FileSystemError) -> SegmentWriter {
+        let header = SegmentHeader(
+            storeUUID: catalogue.storeUUID, sequence: sequence, saltLow: random.next(), saltHigh: random.next(),
+            previousSequence: last?.previousSequence ?? 0,
+            previousByteCount: last?.previousByteCount ?? 0,
+            previousLastLSN: last?.previousLastLSN ?? 0,
+            previousLastChecksum: last?.previousLastChecksum ?? 0,
+            // Without a predecessor it stands for itself: what else lies there was of no use when it was made.
+            flags: last.map { $0.flags.union(.replacesPrevious) } ?? .replacesPrevious,
+            firstLSN: last?.firstLSN ?? lastLSN + 1, createdAt: now, byteCount: UInt64(byteCount),
+            oldestNeededLSN: last?.oldestNeededLSN ?? lastLSN + 1)
+        let temporary = SegmentWriter.temporaryPath(sequence)
+        let file = try fileSystem.open(temporary, .createNew)
+        var segment = SegmentWriter(header: header, file: file)
+        do {
+            try SegmentWriter.prepare(file, header)
+            try tail.copy(to: &segment)
+            try file.synchronize()
+            try fileSystem.rename(temporary, to: SegmentWriter.path(sequence))
+            try fileSystem.synchronizeDirectory(SegmentWriter.directory)
+        } catch {
+            try? file.close()
+            try? fileSystem.unlink(temporary)
+            throw error
+        }
+        segment.lastLSN = max(lastLSN, segment.lastLSN)
+        return segment
+    }
+
+    func removeObsolete(_ log: LogScan.Outcome, catalogue: Catalogue) throws(FileSystemError) {
+        var gone = log.obsolete
+        if let last = log.segments.last { gone.append(last.header.sequence) }
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
+        #endif
+        for segment in log.segments { try? segment.file.close() }
+        gone.sort()
+        while !gone.isEmpty {
+            // Each is open for a moment; descriptors may be few.
+            try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
+            gone.removeFirst(min(16, gone.count))
+        }
+    }
+
+    /// Takes the new segment back, so that a store which cannot be opened does not fill the disk however often that is
+    /// tried. What it was to replace is still there, unless the catalogue knows of the new one already.
+    func discard(_ segment: SegmentWriter, after log: LogScan.Outcome) {
+        guard !isReadOnly, segment.header.sequence > log.highestSequence else { return }
+        try? segment.file.close()
+        guard let (current, _) = try? catalogueFile.read(), current.nextSegmentSequence <= segment.header.sequence
+        else { return }
+        try? SegmentWriter.remove([segment.header.sequence], on: fileSystem)
+    }
+}

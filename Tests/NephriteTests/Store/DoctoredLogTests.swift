@@ -1,0 +1,341 @@
+// Logs whose records are all valid by themselves and say what no engine wrote: what recovery takes for a torn tail, what it passes
+// over, and what it refuses, for the store or for one database.
+import StorageFormat
+import StorageIO
+import StorageSimulation
+import Testing
+
+@testable import Nephrite
+
+@Suite(.timeLimit(.minutes(20)))
+struct DoctoredLogTests {
+    private static func configuration(_ disk: any FileSystem) -> StoreConfiguration {
+        var configuration = StoreConfiguration()
+        configuration.environment.fileSystem = { _ in disk }
+        configuration.addressSpaceReservation = 1 << 20
+        configuration.logSegmentByteCount = 256 << 10
+        configuration.bulkByteThreshold = 4 << 10
+        configuration.checkpointInterval = .seconds(3_600)
+        return configuration
+    }
+
+    /// Opens the store on a disk.
+    @discardableResult
+    private static func open<R>(_ disk: any FileSystem, _ body: (VectorStore) async throws -> R) async throws -> R {
+        try await withVectorStore(at: "simulated", configuration: configuration(disk), body)
+    }
+
+    /// A killed store: `a` has three records of its own commits, forty of a bulk write, and one that a transaction put into
+    /// `b`, too.
+    private static func killed() async throws -> SimulatedFileSystem {
+        let disk = SimulatedFileSystem()
+        return try await open(disk) { store in
+            let first = try await store.createDatabase("a", options: .init(dimension: 100))
+            try await store.createDatabase("b", options: .init(dimension: 100))
+            for index in 0..<3 { try await first.upsert(testRecord("r\(index)", index, 100)) }
+            try await first.insert((100..<140).map { testRecord("r\($0)", $0, 100) })
+            try await store.transaction { transaction in
+                try await transaction.upsert(testRecord("both", 7, 100), into: "a")
+                try await transaction.upsert(testRecord("both", 8, 100), into: "b")
+            }
+            return disk.processKillImage()
+        }
+    }
+
+    /// The records of a log's only segment, to be changed and written back with checksums, chain and hashes that are right.
+    private struct Doctor {
+        struct Record {
+            var type: LogRecordType
+            var database: UInt32
+            var lsn: UInt64
+            var transaction: UInt64 = 0
+            var body: [UInt8]
+            /// Whether a commit's hash is left wrong.
+            var hasWrongHash = false
+        }
+
+        let disk: SimulatedFileSystem
+        let path: StoragePath
+        var records: [Record] = []
+        private let size: Int
+        private let seed: UInt32
+
+        init(_ disk: SimulatedFileSystem) throws {
+            self.disk = disk
+            let name = try #require(try disk.list(StoragePath("wal")).map(\.name).last { $0.hasSuffix(".wal") })
+            path = StoragePath("wal", name)
+            let bytes = try #require(disk.contents(of: path))
+            size = bytes.count
+            let header = try unsafe bytes.withUnsafeBytes { try unsafe SegmentHeader.decode($0) }
+            seed = header.saltSeed
+            var position = SegmentHeader.recordsOffset
+            while case .record(let header, let body, let next) = unsafe bytes.withUnsafeBytes({
+                unsafe LogCodec.read($0, at: position, saltSeed: seed)
+            }) {
+                records.append(
+                    Record(
+                        type: header.type, database: header.database, lsn: header.lsn,
+                        transaction: header.transaction, body: Array(bytes[body])))
+                position = next
+            }
+        }
+
+        var lastLSN: UInt64 { records.map(\.lsn).max() ?? 0 }
+
+        /// The index of the last record of a type.
+        func last(_ type: LogRecordType) throws -> Int { try #require(records.lastIndex { $0.type == type }) }
+
+        /// Appends a commit of other records.
+        mutating func append(_ group: [(LogRecordType, [UInt8])]) {
+            let lsn = lastLSN + 1
+            records += group.map { Record(type: $0, database: 0, lsn: lsn, body: $1) }
+            let commit = CommitBody(operationCount: UInt32(group.count), batchHash: 0, databases: [])
+            var body = [UInt8](repeating: 0, count: commit.encodedByteCount)
+            unsafe body.withUnsafeMutableBytes { unsafe commit.encode(into: $0) }
+            records.append(Record(type: .commit, database: 0, lsn: lsn, body: body))
+        }
+
+        func write() {
+            var bytes: [UInt8] = []
+            var chain = seed
+            var hash: UInt64 = 0
+            for record in records {
+                let count = LogCodec.paddedByteCount(bodyLength: record.body.count)
+                var sealed = [UInt8](repeating: 0, count: count)
+                unsafe sealed.withUnsafeMutableBytes { buffer in
+                    unsafe LogCodec.writeHeader(
+                        buffer, type: record.type, database: record.database, bodyLength: record.body.count)
+                    for (index, byte) in record.body.enumerated() {
+                        unsafe buffer[LogRecordHeader.byteCount + index] = byte
+                    }
+                    if record.type == .commit {
+                        unsafe buffer.store(
+                            record.hasWrongHash ? ~hash : hash, at: LogRecordHeader.byteCount + 8)
+                    }
+                    chain = unsafe LogCodec.seal(
+                        buffer, lsn: record.lsn, transaction: record.transaction, syncedUpTo: 0,
+                        previousChecksum: chain, saltSeed: seed)
+                    switch record.type {
+                    case .commit: hash = 0
+                    case .checkpoint, .syncMarker: break
+                    default: hash = unsafe CommitBody.hash(UnsafeRawBufferPointer(buffer), continuing: hash)
+                    }
+                }
+                bytes += sealed
+            }
+            let room = size - SegmentHeader.recordsOffset
+            disk.damage(
+                path, at: SegmentHeader.recordsOffset, with: bytes + [UInt8](repeating: 0, count: room - bytes.count))
+        }
+    }
+
+    private static func doctored(_ change: (inout Doctor) throws -> Void) async throws -> SimulatedFileSystem {
+        let disk = try await killed()
+        var doctor = try Doctor(disk)
+        try change(&doctor)
+        doctor.write()
+        return disk
+    }
+
+    private static func expectWhole(_ store: VectorStore, hasLast: Bool = true) async throws {
+        let contents = try await store.database("a").allContents()
+        #expect(contents.count == (hasLast ? 44 : 43))
+        for (id, record) in contents where id != "both" {
+            #expect(record == testRecord(id, Int(id.dropFirst()) ?? -1, 100))
+        }
+        #expect(try await store.database("b").allIDs() == (hasLast ? ["both"] : []))
+        try await store.expectSound()
+    }
+
+    @Test("A log that is written back as it was is replayed whole")
+    func unchanged() async throws {
+        let disk = try await Self.doctored { _ in }
+        try await Self.open(disk) { try await Self.expectWhole($0) }
+    }
+
+    /// What makes the last commit one that was not written whole.
+    enum Tear: CaseIterable, Sendable { case hash, marker, foreignRecord, foreignCommit, body }
+
+    @Test(
+        "A last commit that is not whole is as good as not there, in all databases it is of", arguments: Tear.allCases)
+    func torn(_ tear: Tear) async throws {
+        let disk = try await Self.doctored { doctor in
+            let commit = try doctor.last(.commit)
+            // Behind it only what says that it is on disk would stand.
+            doctor.records.removeSubrange((commit + 1)...)
+            switch tear {
+            case .hash: doctor.records[commit].hasWrongHash = true
+            case .marker:
+                doctor.records.insert(
+                    .init(type: .syncMarker, database: 0, lsn: doctor.records[commit].lsn, body: []), at: commit)
+            case .foreignRecord: doctor.records[commit - 1].lsn += 1
+            case .foreignCommit: doctor.records[commit].lsn += 1
+            case .body: doctor.records[commit].body.removeLast(8)
+            }
+        }
+        try await Self.open(disk) { try await Self.expectWhole($0, hasLast: false) }
+    }
+
+    @Test("A creation of what is there, and a drop of what is not, change nothing")
+    func administration() async throws {
+        let disk = try await Self.doctored { doctor in
+            let creation = try doctor.records[doctor.last(.createDatabase)].body
+            doctor.append([(.createDatabase, creation)])
+            doctor.append([(.deleteDatabase, DeleteDatabaseBody(number: 99).encode())])
+        }
+        try await Self.open(disk) { store async throws in
+            #expect(try await store.databases().map(\.name) == ["a", "b"])
+            try await Self.expectWhole(store)
+        }
+    }
+
+    @Test("A creation that cannot be read keeps the store closed, however often it is tried")
+    func unreadableCreation() async throws {
+        let disk = try await Self.doctored { $0.append([(.createDatabase, [1, 2, 3, 4])]) }
+        for _ in 0..<3 {
+            let error = await expectError(.corruption) { try await Self.open(disk) { _ in } }
+            #expect(error?.path == "wal" && error?.message.contains("catalogue entry") == true)
+        }
+    }
+
+    /// What the log says of `a` that cannot be.
+    enum Lie: CaseIterable, Sendable { case store, storeBeyond, bulkBeyond, bulkChecksum, count, fingerprint }
+
+    @Test(
+        "A database of which the log says what cannot be is refused, and the others are brought up to date",
+        arguments: Lie.allCases)
+    func refused(_ lie: Lie) async throws {
+        let disk = try await Self.doctored { doctor in
+            func edit(_ index: Int, at offset: Int, _ bytes: [UInt8]) {
+                doctor.records[index].body.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+            }
+            let store = try #require(doctor.records.firstIndex { $0.type == .store })
+            let commit = try #require(doctor.records.lastIndex { $0.type == .commit && $0.body.count == 16 + 64 })
+            switch lie {
+            // An id of no length; a payload far behind the file's end; a checksum of other bytes.
+            case .store: edit(store, at: 8, [0, 0])
+            case .storeBeyond: edit(store, at: 4, [0, 0, 0, 0x10])
+            case .bulkBeyond: edit(try doctor.last(.bulkStore), at: 16 + 4, [0, 0, 0, 0x10])
+            case .bulkChecksum: edit(try doctor.last(.bulkStore), at: 16 + 16, [1, 2, 3, 4])
+            // The state that the transaction left in both databases.
+            case .count: edit(commit, at: 16 + 8, [200, 0])
+            case .fingerprint: edit(commit, at: 16 + 16, [1, 2, 3, 4])
+            }
+        }
+        try await Self.open(disk) { store async throws in
+            let error = await expectError(.corruption) { _ = try await store.database("a").count() }
+            #expect(error?.database == "a" && error?.remedy.isEmpty == false)
+            #expect(try await store.database("b").allContents() == ["both": testRecord("both", 8, 100)])
+            let report = try await store.check()
+            #expect(report.databases.first { $0.name == "a" }?.damages.isEmpty == false)
+            #expect(report.databases.first { $0.name == "b" }?.damages == [])
+        }
+    }
+
+    // MARK: A log that lost what is in the files
+
+    @Test("A log that ends before what a database holds keeps the store closed; readers are served what the file holds")
+    func lostCommits() async throws {
+        func cut() async throws -> SimulatedFileSystem {
+            let disk = SimulatedFileSystem()
+            let image = try await Self.open(disk) { store in
+                let database = try await store.createDatabase("a", options: .init(dimension: 100))
+                for index in 0..<4 { try await database.upsert(testRecord("r\(index)", index, 100)) }
+                try await store.checkpoint()
+                return disk.processKillImage()
+            }
+            var doctor = try Doctor(image)
+            // The creation, which the catalogue knows of, and the first write stay.
+            let write = try #require(doctor.records.firstIndex { $0.type == .store })
+            let end = try #require(doctor.records[write...].firstIndex { $0.type == .commit })
+            doctor.records.removeSubrange((end + 1)...)
+            doctor.write()
+            return image
+        }
+        let error = await expectError(.corruption) { try await Self.open(try await cut()) { _ in } }
+        #expect(error?.message.contains("The log ends at commit") == true, "\(String(describing: error))")
+        let image = try await cut()
+        var configuration = Self.configuration(image)
+        configuration.access = .readOnly
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
+            #expect(try await Set(store.database("a").allIDs()) == ["r0", "r1", "r2", "r3"])
+        }
+    }
+
+    @Test("A log of several segments of which one in the middle is missing is refused")
+    func missingSegment() async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = Self.configuration(disk)
+        configuration.logSegmentByteCount = 64 << 10
+        let image = try await withVectorStore(at: "simulated", configuration: configuration) { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: 4_000))
+            for index in 0..<12 { try await database.upsert(testRecord("r\(index)", index, 4_000)) }
+            return disk.processKillImage()
+        }
+        let names = try image.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }
+        try #require(names.count > 2)
+        for name in names.dropFirst().dropLast() {
+            let damaged = image.crashImage(.keepAll)
+            try damaged.unlink(StoragePath("wal", name))
+            let error = await expectError(.corruption) { try await Self.open(damaged) { _ in } }
+            #expect(error?.message.contains("a segment between it and the next one is missing") == true)
+        }
+        try await Self.open(image) { store async throws in #expect(try await store.database("a").count() == 12) }
+    }
+
+    // MARK: A generation of the header that is lost
+
+    /// A store that was closed, with a log that begins with the creation of `late`; one growth of it is the last that is there.
+    private static func late(withCreation: Bool) async throws -> SimulatedFileSystem {
+        let disk = SimulatedFileSystem()
+        try await open(disk) { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: 100))
+            try await database.upsert(testRecord("x", 1, 100))
+        }
+        let image = try await open(disk) { store in
+            let database = try await store.createDatabase("late", options: .init(dimension: 100))
+            try await database.upsert(testRecord("gone", 1, 100))
+            return disk.processKillImage()
+        }
+        var doctor = try Doctor(image)
+        let growth = try doctor.last(.resize)
+        let commit = try #require(doctor.records[growth...].firstIndex { $0.type == .commit })
+        doctor.records.removeSubrange((commit + 1)...)
+        if !withCreation {
+            let creation = try doctor.last(.createDatabase)
+            doctor.records.removeSubrange(creation...creation + 1)
+        }
+        doctor.write()
+        // The first checkpoint, torn in both of its pages.
+        let file = StoragePath("late", "vectors.jvdb")
+        let bytes = try #require(image.contents(of: file))
+        let newest = try unsafe bytes.withUnsafeBytes { bytes in
+            try unsafe FileHeader.newest(pages: bytes, fileSize: UInt64(bytes.count)).header
+        }
+        let other = FileHeader.firstPage(generation: newest.generation + 1)
+        for page in [other, other + 1] {
+            image.damage(file, at: page * 4_096, with: [UInt8](repeating: 0x5A, count: 4_096))
+        }
+        return image
+    }
+
+    @Test("A new database whose first checkpoint is torn is what the log has of it, if that begins with its creation")
+    func tornFirstCheckpoint() async throws {
+        let whole = try await Self.late(withCreation: true)
+        try await Self.open(whole) { store async throws in
+            let database = try await store.database("late")
+            #expect(try await database.count() == 0)
+            try await database.upsert(testRecord("new", 2, 100))
+            try await store.expectSound()
+        }
+        try await Self.open(whole) { opened async throws in
+            #expect(try await opened.database("late").allIDs() == ["new"])
+        }
+        let cut = try await Self.late(withCreation: false)
+        try await Self.open(cut) { store async throws in
+            let error = await expectError(.corruption) { _ = try await store.database("late").count() }
+            #expect(error?.database == "late")
+            #expect(try await store.database("a").allIDs() == ["x"])
+        }
+    }
+}
