@@ -125,7 +125,11 @@ struct StoreReplay {
                 }
                 continue
             }
-            guard last > old || loaded.otherGenerationIsLost else { continue }
+            guard last > old || loaded.otherGenerationIsLost else {
+                // Its checkpoint has all that the log has, but may be in the page cache alone, and the log will be let go.
+                if !isReadOnly { try loader.makeHeaderDurable(of: loaded) }
+                continue
+            }
             do throws(StoreError) {
                 replayed += try replay(own, on: loaded, through: max(old, last), &meter)
                 recovered.append(
