@@ -125,11 +125,9 @@ struct StoreReplay {
                 }
                 continue
             }
-            guard last > old || loaded.otherGenerationIsLost else {
-                // Its checkpoint has all that the log has, but may be in the page cache alone, and the log will be let go.
-                if !isReadOnly { try loader.makeHeaderDurable(of: loaded) }
-                continue
-            }
+            // The checkpoint may be in the page cache alone; what is replayed builds on it, and the log will be let go.
+            if !isReadOnly { try loader.makeHeaderDurable(of: loaded) }
+            guard last > old || loaded.otherGenerationIsLost else { continue }
             do throws(StoreError) {
                 replayed += try replay(own, on: loaded, through: max(old, last), &meter)
                 recovered.append(
