@@ -53,6 +53,7 @@ extension FileHeader {
     private func validateCounts() throws(FormatError) {
         guard slotCount <= UInt64(FormatLimits.slotCount) else { throw Self.error(.outOfBounds, at: 120) }
         guard vectorCount <= slotCount else { throw Self.error(.invalidValue, at: 16) }
+        guard deletedCount <= slotCount - vectorCount else { throw Self.error(.invalidValue, at: 24) }
         guard FormatLimits.directoryBucketCounts.contains(directoryBucketCount),
             directoryBucketCount.nonzeroBitCount == 1
         else { throw Self.error(.invalidValue, at: 128) }

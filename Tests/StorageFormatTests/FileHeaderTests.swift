@@ -75,11 +75,23 @@ import Testing
         }
     }
 
+    @Test(arguments: [UInt64(1), .max]) func `no more slots are deleted than there are`(excess: UInt64) {
+        var header = Fixtures.header
+        header.deletedCount = header.slotCount - header.vectorCount
+        #expect(throws: Never.self) { try FileHeader.decode(header.encode(pageIndex: 0), pageIndex: 0) }
+        header.deletedCount = excess == .max ? .max : header.deletedCount + excess
+        let page = header.encode(pageIndex: 0)
+        #expect(throws: FormatError(.invalidValue, part: "file header", offset: 24)) {
+            try FileHeader.decode(page, pageIndex: 0)
+        }
+    }
+
     @Test func `the largest database has no overflow`() throws {
         var header = Fixtures.header
         header.dimension = 4
         header.slotCount = 1 << 31
         header.vectorCount = 1 << 31
+        header.deletedCount = 0
         header.recordPageCount = 1 << 24
         header.directoryBucketCount = 1 << 32
         header.directoryPageCount = 1 << 23

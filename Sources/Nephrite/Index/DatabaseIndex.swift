@@ -47,7 +47,10 @@ struct DatabaseIndex: Sendable {
             lsn: context.lsn,
             tag: context.identity.tag(contentChecksum: store.contentChecksum, slot: store.slot),
             idLength: store.idLength)
-        if records.set(entry, at: Int(store.slot), epoch: context.epoch).isDeleted { deletedCount -= 1 }
+        if records.set(entry, at: Int(store.slot), epoch: context.epoch).isDeleted {
+            // A hostile header may have said that there are none.
+            deletedCount = max(0, deletedCount - 1)
+        }
         liveCount += 1
         fingerprint.insert(idHash: store.idHash, lsn: context.lsn, contentChecksum: store.contentChecksum)
         if let previous {

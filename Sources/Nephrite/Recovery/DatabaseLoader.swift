@@ -171,6 +171,18 @@ struct DatabaseLoader {
         return true
     }
 
+    /// Writes the newest generation's header pages once more, as they are, and syncs the file: a process that was killed
+    /// before it synced them, or whose sync failed, leaves a header that can be read and is not on disk. What the header
+    /// refers to was synced before it was written.
+    func makeHeaderDurable(of loaded: LoadedDatabase) throws(StoreError) {
+        try io { () throws(FileSystemError) in
+            let file = loaded.dataFile.file
+            let offset = UInt64(FileHeader.firstPage(generation: loaded.generation) * FileHeader.byteCount)
+            try file.writeBytes(file.readBytes(count: 2 * FileHeader.byteCount, at: offset), at: offset)
+            try file.synchronizeData()
+        }
+    }
+
     // MARK: Pages
 
     private func readPageTable(

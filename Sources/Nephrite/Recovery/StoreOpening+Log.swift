@@ -120,13 +120,13 @@ extension StoreOpening {
         }
     }
 
-    /// Takes the new segment back, so that a store which cannot be opened does not fill the disk however often that is
-    /// tried. What it was to replace is still there, unless the catalogue knows of the new one already.
-    func discard(_ segment: SegmentWriter, after log: LogScan.Outcome) {
-        guard !isReadOnly, segment.header.sequence > log.highestSequence else { return }
-        try? segment.file.close()
-        guard let (current, _) = try? catalogueFile.read(), current.nextSegmentSequence <= segment.header.sequence
-        else { return }
-        try? SegmentWriter.remove([segment.header.sequence], on: fileSystem)
+    /// Removes the segments that an earlier opening has replaced and that it did not live to remove, so that a store which
+    /// cannot be opened does not fill the disk however often that is tried. The fresh segment itself must stay in such a
+    /// case: what it was made from may have been in the page cache only.
+    func removeReplaced(_ log: LogScan.Outcome) throws(FileSystemError) {
+        guard !isReadOnly, !log.obsolete.isEmpty else { return }
+        // The name of what replaces them may be in the page cache only, too.
+        try fileSystem.synchronizeDirectory(SegmentWriter.directory)
+        try SegmentWriter.remove(log.obsolete.sorted(), on: fileSystem)
     }
 }

@@ -116,22 +116,18 @@ struct StoreOpening {
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
         let segment: SegmentWriter
         do {
+            if !isClean { try removeReplaced(log) }
             segment = try startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
         } catch {
             throw StoreError(error)
         }
-        do throws(StoreError) {
-            let recovered = try recover(log, into: segment, isClean: isClean, lastLSN: lastLSN, &catalogue, &report)
-            let sealed = log.segments.dropLast().map {
-                LogRetention.SealedSegment(sequence: $0.header.sequence, lastLSN: $0.lastLSN)
-            }
-            return Outcome(
-                lock: lock, catalogue: catalogue, segment: segment, nextLSN: lastLSN + 1, sealed: Array(sealed),
-                recovered: recovered, report: report)
-        } catch {
-            discard(segment, after: log)
-            throw error
+        let recovered = try recover(log, into: segment, isClean: isClean, lastLSN: lastLSN, &catalogue, &report)
+        let sealed = log.segments.dropLast().map {
+            LogRetention.SealedSegment(sequence: $0.header.sequence, lastLSN: $0.lastLSN)
         }
+        return Outcome(
+            lock: lock, catalogue: catalogue, segment: segment, nextLSN: lastLSN + 1, sealed: Array(sealed),
+            recovered: recovered, report: report)
     }
 
     /// Replays the log and makes the fresh segment the one that counts.

@@ -125,6 +125,8 @@ struct StoreReplay {
                 }
                 continue
             }
+            // The checkpoint may be in the page cache alone; what is replayed builds on it, and the log will be let go.
+            if !isReadOnly { try loader.makeHeaderDurable(of: loaded) }
             guard last > old || loaded.otherGenerationIsLost else { continue }
             do throws(StoreError) {
                 replayed += try replay(own, on: loaded, through: max(old, last), &meter)

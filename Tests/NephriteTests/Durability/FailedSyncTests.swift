@@ -59,6 +59,40 @@ import Testing
         #expect(codes == nil, "a fenced store does not close cleanly")
     }
 
+    // Recovery found a checkpoint in the page cache that had all of the log, and let the log go; the disk had never got it.
+    @Test("A checkpoint whose sync failed is made durable before the log is let go", arguments: 1...3)
+    func unsyncedCheckpoint(sync: Int) async throws {
+        let disk = SimulatedFileSystem()
+        var configuration = StoreConfiguration()
+        configuration.addressSpaceReservation = 1 << 20
+        configuration.environment.fileSystem = { _ in disk }
+        let image = Box<SimulatedFileSystem?>(nil)
+        _ = try? await withVectorStore(at: "store", configuration: configuration) { store async throws in
+            let database = try await store.createDatabase("rows", options: DatabaseOptions(dimension: 2))
+            // So that the file has its length on disk, which no journal loses with a page.
+            try await database.upsert(VectorRecord(id: "first", vector: [0, 1]))
+            try await store.checkpoint()
+            try await database.upsert(VectorRecord(id: "a", vector: [1, 2]))
+            let fault = Fault(
+                .failSync(ErrorNumber.inputOutput, losing: .everything), .at(sync), calls: [.synchronizeData],
+                pathPrefix: "rows/vectors.jvdb")
+            disk.inject(FaultPlan([fault]))
+            await #expect(throws: StoreError.self) { try await store.checkpoint() }
+            image.update { $0 = disk.processKillImage() }
+        }
+        let restarted = try #require(image.value)
+        configuration.environment.fileSystem = { _ in restarted }
+        try await withVectorStore(at: "store", configuration: configuration) { store async throws in
+            #expect(store.recoveryReport?.wasClean == false)
+        }
+        // Closed cleanly; then the power goes.
+        let left = restarted.crashImage(.loseAll)
+        configuration.environment.fileSystem = { _ in left }
+        try await withVectorStore(at: "store", configuration: configuration) { store async throws in
+            #expect(try await store.database("rows").vector(for: "a") == [1, 2])
+        }
+    }
+
     // The catalogue that says “closed cleanly” had no room, and closing failed, though nothing was lost.
     @Test("A store on a disk without a free block closes, and opens with everything", arguments: [1, 2])
     func closing(refusals: Int) async throws {

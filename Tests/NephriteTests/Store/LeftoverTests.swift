@@ -117,7 +117,7 @@ struct LeftoverTests {
     }
 
     @Test(
-        "A store that cannot be opened leaves no segment behind, however often that is tried, and opens in the end",
+        "A store that cannot be opened does not fill the disk, however often that is tried, and opens in the end",
         arguments: ["CATALOG", "a/"], [true, false])
     func failingOpenings(_ path: String, _ wasKilled: Bool) async throws {
         let disk = SimulatedFileSystem()
@@ -132,7 +132,7 @@ struct LeftoverTests {
         }
         let before = try segments()
         #expect(before.count == (wasKilled ? 1 : 0))
-        for _ in 0..<3 {
+        for _ in 0..<6 {
             image.inject(.fail(call: 1, code: ErrorNumber.noSpace, calls: [.write], pathPrefix: path))
             do {
                 try await withVectorStore(at: "simulated", configuration: configuration(image)) { store async throws in
@@ -141,7 +141,7 @@ struct LeftoverTests {
                 }
             } catch {
                 #expect((error as? StoreError)?.code == .diskFull, "\(error)")
-                #expect(try segments() == before)
+                #expect(try segments().count <= 2)
             }
         }
         image.inject(.none)
