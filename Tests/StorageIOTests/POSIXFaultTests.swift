@@ -249,24 +249,31 @@ import Testing
                         try WorkerThread(name: name, queue: queue)
                     }
                     try queue.start(threadCount: 1)
-                    let errors = limited(RLIMIT_DATA, to: 1 << 20) {
-                        [
-                            error { () throws(FileSystemError) in
-                                try file.mapPrivately(offset: 0, length: 1 << 26, into: space, at: 0)
-                            },
-                            error { () throws(FileSystemError) in
-                                _ = try unsafe space.provideMemory(at: 0, byteCount: 1 << 26)
-                            },
-                            error { () throws(FileSystemError) in
-                                do throws(Errno) {
-                                    _ = try unsafe memory.open(offset: 0, length: 1 << 26, fileSize: 1 << 26, at: 0)
-                                } catch {
-                                    throw FileSystemError(code: error.code, call: .map, path: "memory")
-                                }
-                            },
-                        ]
+                    // A mapping that takes another's place is refused only where the process has too much already. What is
+                    // allocated meanwhile finds holes.
+                    var spare: [[UInt8]] = (0..<4_096).map { _ in [UInt8](repeating: 0, count: 1_000) }
+                    for index in stride(from: 0, to: spare.count, by: 2) { spare[index] = [] }
+                    let mapped = limited(RLIMIT_DATA, to: 1 << 20) {
+                        error { () throws(FileSystemError) in
+                            try file.mapPrivately(offset: 0, length: 1 << 26, into: space, at: 0)
+                        }
                     }
-                    try #require(errors == [ENOMEM, ENOMEM, ENOMEM])
+                    let provided = limited(RLIMIT_DATA, to: 1 << 20) {
+                        error { () throws(FileSystemError) in
+                            _ = try unsafe space.provideMemory(at: 0, byteCount: 1 << 26)
+                        }
+                    }
+                    let opened = limited(RLIMIT_DATA, to: try held("VmData") + (1 << 22)) {
+                        error { () throws(FileSystemError) in
+                            do throws(Errno) {
+                                _ = try unsafe memory.open(offset: 0, length: 1 << 26, fileSize: 1 << 26, at: 0)
+                            } catch {
+                                throw FileSystemError(code: error.code, call: .map, path: "memory")
+                            }
+                        }
+                    }
+                    try #require([mapped, provided, opened] == [ENOMEM, ENOMEM, ENOMEM])
+                    try #require(spare.count == 4_096)
                     // A stack takes 2 MiB.
                     let isRefused = limited(RLIMIT_AS, to: 1 << 20) {
                         // One thread is there and does all the work.
@@ -281,13 +288,20 @@ import Testing
         }
     }
 
-    /// Runs `body` where the process may not get more of something than it has, or than `least`.
-    private func limited<Result>(_ resource: __rlimit_resource, to least: rlim_t, _ body: () -> Result) -> Result {
+    /// How many bytes of a kind of memory the process has, by a line of its status.
+    private func held(_ name: String) throws -> rlim_t {
+        let lines = try String(contentsOfFile: "/proc/self/status", encoding: .utf8).split(separator: "\n")
+        let line = try #require(lines.first { $0.hasPrefix(name + ":") })
+        return try #require(rlim_t(line.filter(\.isNumber))) << 10
+    }
+
+    /// Runs `body` where the process may not get more of something than `most`.
+    private func limited<Result>(_ resource: __rlimit_resource, to most: rlim_t, _ body: () -> Result) -> Result {
         let kind = __rlimit_resource_t(resource.rawValue)
         var before = rlimit()
         unsafe getrlimit(kind, &before)
         var limit = before
-        limit.rlim_cur = least
+        limit.rlim_cur = most
         unsafe setrlimit(kind, &limit)
         defer { unsafe setrlimit(kind, &before) }
         return body()

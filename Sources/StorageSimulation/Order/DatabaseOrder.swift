@@ -218,7 +218,7 @@ extension OrderState {
         switch order.place(range) {
         case .header:
             databases[number] = order
-            wroteHeader(id, number, on: disk)
+            wroteHeader(id, number, range, on: disk)
             return
         case .index(let region): order.hasUnsyncedIndex[region] = true
         case .slots(let slots):
@@ -246,14 +246,19 @@ extension OrderState {
     }
 
     /// A header was written: everything that it refers to is on disk, and it says what the log says.
-    private mutating func wroteHeader(_ id: Int, _ number: UInt32, on disk: SimulatedFileSystem) {
+    private mutating func wroteHeader(
+        _ id: Int, _ number: UInt32, _ range: Range<UInt64>, on disk: SimulatedFileSystem
+    ) {
         guard let order = databases[number], let path = files[id]?.path,
             let bytes = disk.volatileBytes(of: path, from: 0, upTo: FileHeader.pageCount * FileHeader.byteCount)
         else { return }
         let newest = unsafe bytes.withUnsafeBytes { bytes in
             (0..<FileHeader.pageCount).compactMap { page in
                 let start = page * FileHeader.byteCount
-                guard start + FileHeader.byteCount <= bytes.count else { return FileHeader?.none }
+                // Recovery writes pages again as they were, beside newer ones that it had reason not to believe.
+                guard start + FileHeader.byteCount <= bytes.count,
+                    range.overlaps(UInt64(start)..<UInt64(start + FileHeader.byteCount))
+                else { return FileHeader?.none }
                 return unsafe try? FileHeader.decode(
                     UnsafeRawBufferPointer(rebasing: bytes[start..<start + FileHeader.byteCount]), pageIndex: page)
             }.max { $0.generation < $1.generation }

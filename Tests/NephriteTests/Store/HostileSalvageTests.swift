@@ -71,6 +71,7 @@ struct HostileSalvageTests {
         header.flags = []
         header.directoryPageCount = 0
         header.vectorCount = 1 << 31
+        header.deletedCount = 0
         let page = FileHeader.firstPage(generation: header.generation)
         for copy in [page, page + 1] {
             disks.source.damage(Fixture.dataFile, at: copy * 4_096, with: header.encode(pageIndex: copy))
