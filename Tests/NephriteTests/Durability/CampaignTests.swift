@@ -40,6 +40,16 @@ struct CampaignTests {
         #expect(dense.crashStateCount > 50 * dense.seedCount)
     }
 
+    @Test(
+        "Small seeds that found something once find nothing now",
+        arguments: [
+            39, 1_263, 12_986, 25_648, 27_718, 90_579, 129_715, 151_227, 198_698, 210_873, 266_601, 277_131, 310_684,
+        ] as [UInt64])
+    func foundOnce(seed: UInt64) async throws {
+        let outcome = try await CrashCampaign.run(seed: seed, scale: .small)
+        #expect(outcome.failures.isEmpty, "\(outcome.report ?? "")")
+    }
+
     @Test("The plans of many seeds have every kind of disk, and readers, and crashes inside recoveries")
     func plansVary() {
         let plans = (0..<200).map { CampaignPlan(seed: $0) }
