@@ -74,7 +74,8 @@ extension DatabaseFile {
         #if NEPHRITE_MUTANTS
             if Mutant.isActive(.claimUnappliedCommits) { return max(lastCommitLSN, context.log.syncedLSN) }
         #endif
-        return max(lastCommitLSN, lastLayoutLSN)
+        // A growth may be the last thing that a checkpoint before this file was opened held: it does not go back behind that.
+        return max(lastCommitLSN, lastLayoutLSN, checkpointLSN)
     }
 
     private func makePlan() -> CheckpointPlan {
