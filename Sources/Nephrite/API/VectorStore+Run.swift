@@ -173,11 +173,7 @@ extension VectorStore {
                 var sealed = final
                 sealed.nextSegmentSequence = max(final.nextSegmentSequence, (sequences.max() ?? 0) + 1)
                 guard try Self.write(sealed, on: fileSystem) else { return .success(()) }
-                var gone = sequences.sorted()
-                while !gone.isEmpty {
-                    try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
-                    gone.removeFirst(min(16, gone.count))
-                }
+                try SegmentWriter.remove(sequences.sorted(), on: fileSystem)
                 return .success(())
             } catch {
                 return .failure(StoreError(error))

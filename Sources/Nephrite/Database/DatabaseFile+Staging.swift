@@ -1,5 +1,6 @@
 /// Staging: a batch is checked against everything applied and everything staged before it, gets its slots, and goes to
-/// the commit queue, all without a suspension in between (C2).
+/// the commit queue, all without a suspension in between (C2). A bulk batch is written to its slots meanwhile: until it is
+/// in the queue, whoever needs one of its ids waits, as for a transaction that prepares.
 import StorageFormat
 import StorageIO
 import Synchronization

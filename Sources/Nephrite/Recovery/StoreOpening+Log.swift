@@ -112,12 +112,7 @@ extension StoreOpening {
             if Mutant.isActive(.appendAfterTornTail) { gone = log.obsolete }
         #endif
         for segment in log.segments { try? segment.file.close() }
-        gone.sort()
-        while !gone.isEmpty {
-            // Each is open for a moment; descriptors may be few.
-            try SegmentWriter.remove(Array(gone.prefix(16)), on: fileSystem)
-            gone.removeFirst(min(16, gone.count))
-        }
+        try SegmentWriter.remove(gone.sorted(), on: fileSystem)
     }
 
     /// Removes the segments that an earlier opening has replaced and that it did not live to remove, so that a store which

@@ -55,17 +55,20 @@ struct SegmentWriter: Sendable {
     /// (`data=writeback`) gives the blocks of an unlinked file away at once, and a segment that a power cut brings back
     /// would hold what was written there since; the blocks of an open file are its own.
     ///
-    /// - Parameter sequences: in this order; those that are not there are passed over.
+    /// - Parameter sequences: in this order, a few at a time, as descriptors may be few; those that are not there are passed
+    ///   over.
     static func remove(_ sequences: [UInt64], on fileSystem: any FileSystem) throws(FileSystemError) {
-        guard !sequences.isEmpty else { return }
-        let held = sequences.map { try? fileSystem.open(path($0), .read) }
-        defer { for file in held { try? file?.close() } }
-        for sequence in sequences {
-            do {
-                try fileSystem.unlink(path(sequence))
-            } catch  where error.isNotFound {}
+        for start in stride(from: 0, to: sequences.count, by: 16) {
+            let part = sequences[start..<min(start + 16, sequences.count)]
+            let held = part.map { try? fileSystem.open(path($0), .read) }
+            defer { for file in held { try? file?.close() } }
+            for sequence in part {
+                do {
+                    try fileSystem.unlink(path(sequence))
+                } catch  where error.isNotFound {}
+            }
+            try fileSystem.synchronizeDirectory(directory)
         }
-        try fileSystem.synchronizeDirectory(directory)
     }
 
     /// Allocates a segment's space and writes both copies of its header.
