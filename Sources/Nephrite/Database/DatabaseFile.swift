@@ -22,6 +22,8 @@ struct LoadedDatabase: Sendable {
     /// The newest durable checkpoint.
     var generation: UInt64
     var checkpointLSN: UInt64
+    /// The checkpoint of the generation before, if that is still there; else the newest one.
+    var previousCheckpointLSN: UInt64
     var headerChecksum: UInt32
     /// Whether both header copies of the other generation are damaged, as by a crash while they were written.
     var otherGenerationIsLost: Bool
