@@ -33,11 +33,11 @@ import StorageIO
         unsafe kernels = nephrite_code_set_in_use()
     }
 
-    /// Searches some pages of the record table.
-    static func run(_ plan: CascadePlan, pages: Range<Int>) throws -> Part {
+    /// Searches pages of the record table, as many as are left for it.
+    static func run(_ plan: CascadePlan, _ shares: ScanShares) throws -> Part {
         let start = plan.request.isTimed ? SystemClock().monotonicNanoseconds() : 0
         let scan = CascadeScan(plan)
-        try scan.run(pages)
+        while let pages = shares.next() { try scan.run(pages) }
         for query in scan.queries { query.finish() }
         var part = Part(scanners: [], budgets: [], counts: SearchCounts())
         for query in scan.queries {
@@ -83,7 +83,7 @@ import StorageIO
             }
         case .list(let slots):
             let end = pages.upperBound * RecordTable.entriesPerPage
-            var index = slots.firstIndex { $0 >= pages.lowerBound * RecordTable.entriesPerPage } ?? slots.count
+            var index = slots.firstIndex(notBelow: pages.lowerBound * RecordTable.entriesPerPage)
             try scanChosen {
                 guard index < slots.count, slots[index] < end else { return nil }
                 let word = Int(slots[index] >> 6)
