@@ -7,16 +7,16 @@ import Synchronization
 /// Stretches get shorter towards the end, so that threads end at about the same time ("guided self-scheduling",
 /// Polychronopoulos and Kuck 1987).
 final class ScanShares: Sendable {
-    /// Pages in the shortest stretch, a multiple of the longest run of blocks.
-    static let shortestPageCount = CascadeScan.runWordCount
-
     private let pageCount: Int
     private let threadCount: Int
+    /// Pages in the shortest stretch, two of the longest runs of blocks at most.
+    private let shortest: Int
     private let firstLeft = Atomic<Int>(0)
 
     init(pageCount: Int, threadCount: Int) {
         self.pageCount = pageCount
         self.threadCount = threadCount
+        shortest = max(1, min(CascadeScan.runWordCount, pageCount / (4 * threadCount)))
     }
 
     /// The next stretch: of what is left, half of what would be an even share, or all for a single thread; nil at the end.
@@ -24,7 +24,6 @@ final class ScanShares: Sendable {
         var first = firstLeft.load(ordering: .relaxed)
         while first < pageCount {
             let length = threadCount == 1 ? pageCount : (pageCount - first) / (2 * threadCount)
-            let shortest = Self.shortestPageCount
             let end = min(pageCount, first + max(shortest, length / shortest * shortest))
             let (exchanged, found) = firstLeft.compareExchange(expected: first, desired: end, ordering: .relaxed)
             if exchanged { return first..<end }
