@@ -23,8 +23,9 @@ final class ScanShares: Sendable {
     func next() -> Range<Int>? {
         var first = firstLeft.load(ordering: .relaxed)
         while first < pageCount {
-            let length = threadCount == 1 ? pageCount : (pageCount - first) / (2 * threadCount)
-            let end = min(pageCount, first + max(shortest, length / shortest * shortest))
+            var length = pageCount - first
+            if threadCount > 1 { length = max(1, length / (2 * threadCount * shortest)) * shortest }
+            let end = min(pageCount, first + length)
             let (exchanged, found) = firstLeft.compareExchange(expected: first, desired: end, ordering: .relaxed)
             if exchanged { return first..<end }
             first = found
