@@ -98,7 +98,7 @@ import StorageIO
     }
 
     private func forEachPage(_ pages: Range<Int>, _ body: (Int) throws -> Void) throws {
-        for page in pages where snapshot.records.pages.page(page).activeCount > 0 {
+        for page in pages where !snapshot.records.pages.page(page).activeEntries.isEmpty {
             try Task.checkCancellation()
             for query in queries { query.refreshThreshold() }
             try body(page)
@@ -248,14 +248,7 @@ extension RecordTable {
 
     /// Which of the 128 entries of a page are active.
     func liveWords(ofPage index: Int) -> (low: UInt64, high: UInt64) {
-        let page = pages.page(index)
-        if page.activeCount == Self.entriesPerPage { return (.max, .max) }
-        var words: (low: UInt64, high: UInt64) = (0, 0)
-        guard page.activeCount > 0 else { return words }
-        let first = index * Self.entriesPerPage
-        for entry in 0..<min(Self.entriesPerPage, slotCount - first) where self[first + entry].isActive {
-            if entry < 64 { words.low |= 1 << UInt64(entry) } else { words.high |= 1 << UInt64(entry - 64) }
-        }
-        return words
+        let bits = liveBits(ofPage: index)
+        return (bits.low, bits.high)
     }
 }
