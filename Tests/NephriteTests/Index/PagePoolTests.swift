@@ -51,7 +51,7 @@ import Testing
         defer { withExtendedLifetime(pool) {} }
         for index in 1..<300 {
             #expect(unsafe run[index].bytes == run[index - 1].bytes + 4_096)
-            #expect(unsafe run[index].note == run[index - 1].note + 16)
+            #expect(unsafe run[index].note == run[index - 1].note + PagePool.noteByteCount)
         }
         #expect(unsafe run[0].note == run[299].bytes + 4_096)
     }
