@@ -15,6 +15,10 @@ struct Job: Codable, Sendable {
     var kind: String?
     /// Bytes of vectors from which a batch is a bulk batch, where the default is not wanted.
     var bulk: Int?
+    /// Rows that a writer inserts a second; as many as it can if absent.
+    var writeRowsPerSecond: Int?
+    /// What the store is told about writes beside searches, where the default is not wanted; 0 for no limit.
+    var writeByteRate: Int?
     /// Which part of the workload a child of ours carries out.
     var stage: String?
     /// The store a child of ours works on.
@@ -30,6 +34,8 @@ struct Job: Codable, Sendable {
         case runs
         case kind
         case bulk
+        case writeRowsPerSecond = "write_rows_s"
+        case writeByteRate = "write_byte_rate"
         case stage
         case path
     }
@@ -55,6 +61,7 @@ struct Job: Codable, Sendable {
         var configuration = StoreConfiguration()
         configuration.searchThreadCount = threadCount
         if let bulk { configuration.bulkByteThreshold = bulk }
+        if let writeByteRate { configuration.writeByteRateBesideSearches = writeByteRate == 0 ? .max : writeByteRate }
         return configuration
     }
 

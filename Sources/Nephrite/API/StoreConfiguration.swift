@@ -46,6 +46,12 @@ public struct StoreConfiguration: Sendable {
     ///
     /// Above it a vector is written once; below it twice, but with one sync instead of two.
     public var bulkByteThreshold = 384 << 10
+    /// Bytes of large batches that are written a second for each core while searches keep all cores busy, 1 or more; `Int.max`
+    /// for no limit.
+    ///
+    /// Whoever writes more than that waits before anything is written, a second at most for each batch. Batches of less than
+    /// 32 KiB never wait, and none does while a core is free of searches.
+    public var writeByteRateBesideSearches = 4 << 20
     /// Bytes of vectors from which on a database that is searched has codes made of them, unless its
     /// ``DatabaseOptions/quantization`` says never. Fewer are scanned quickly enough as they are.
     public var quantizationByteThreshold = 4 << 20
@@ -72,6 +78,7 @@ public struct StoreConfiguration: Sendable {
         try Self.check("searchThreadCount", searchThreadCount, 0...1_024)
         try Self.check("commitQueueByteLimit", commitQueueByteLimit, 1...Int.max)
         try Self.check("bulkByteThreshold", bulkByteThreshold, 0...Int.max)
+        try Self.check("writeByteRateBesideSearches", writeByteRateBesideSearches, 1...Int.max)
         try Self.check("quantizationByteThreshold", quantizationByteThreshold, 0...Int.max)
         try Self.check("addressSpaceReservation", addressSpaceReservation, 64 << 10...16 << 40)
         if checkpointInterval < .milliseconds(1) {

@@ -49,7 +49,7 @@ final class RowEncoder {
 }
 
 /// Which of the 128 entries of a record page a condition holds for.
-struct PageBits: Sendable, Equatable {
+struct PageBits: Sendable, Equatable, BitwiseCopyable {
     var low: UInt64
     var high: UInt64
 
@@ -121,15 +121,9 @@ extension RecordTable {
     /// Which entries of a page are active.
     func liveBits(ofPage index: Int) -> PageBits {
         guard index < pages.pageCount else { return .none }
-        let page = pages.page(index)
-        if page.activeCount == Self.entriesPerPage { return PageBits(low: .max, high: .max) }
-        var bits = PageBits.none
-        guard page.activeCount > 0 else { return bits }
-        let first = index * Self.entriesPerPage
-        for entry in 0..<min(Self.entriesPerPage, slotCount - first) where self[first + entry].isActive {
-            bits.insert(entry)
-        }
-        return bits
+        let bits = pages.page(index).activeEntries
+        let end = slotCount - index * Self.entriesPerPage
+        return end >= Self.entriesPerPage ? bits : bits.prefix(end)
     }
 }
 

@@ -10,6 +10,7 @@ extension DatabaseFile {
     func commit(_ batch: OperationBatch) async throws -> RecordVersion {
         try Task.checkCancellation()
         await context.log.queue.waitForRoom()
+        try await context.pacer.waitForTurn(byteCount: batch.byteCount)
         while true {
             try await makeRoom(for: SpaceNeed(batch))
             if batch.bulk != nil {

@@ -18,7 +18,7 @@ import StorageFormat
         unsafe place = pool.take()
         unsafe place.bytes.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
         self.epoch = epoch
-        activeCount = 0
+        activeEntries = PageBits.none
     }
 
     /// A copy of another page.
@@ -27,7 +27,7 @@ import StorageFormat
         unsafe place = pool.take()
         unsafe place.bytes.copyMemory(from: other.bytes, byteCount: Self.byteCount)
         epoch = other.epoch
-        activeCount = other.activeCount
+        activeEntries = other.activeEntries
     }
 
     /// A page that was read from disk into the pool's memory.
@@ -35,14 +35,14 @@ import StorageFormat
         self.pool = pool
         unsafe self.place = unsafe place
         self.epoch = epoch
-        var active = 0
+        var active = PageBits.none
         if isRecords {
             for index in 0..<FormatLimits.recordsPerPage
             where unsafe place.bytes.load(fromByteOffset: index * 32, as: RecordEntry.self).isActive {
-                active += 1
+                active.insert(index)
             }
         }
-        activeCount = active
+        activeEntries = active
     }
 
     deinit { unsafe pool.giveBack(place) }
@@ -56,9 +56,22 @@ import StorageFormat
         @inline(__always) set { unsafe place.note.storeBytes(of: newValue, as: UInt64.self) }
     }
 
-    /// For record pages: how many entries are active, so that a scan can skip looking at each.
-    var activeCount: Int {
-        @inline(__always) get { unsafe place.note.load(fromByteOffset: 8, as: Int.self) }
-        @inline(__always) set { unsafe place.note.storeBytes(of: newValue, toByteOffset: 8, as: Int.self) }
+    /// For record pages: which entries are active, so that a scan need not look at each.
+    var activeEntries: PageBits {
+        @inline(__always) get { unsafe place.note.load(fromByteOffset: 8, as: PageBits.self) }
+        @inline(__always) set { unsafe place.note.storeBytes(of: newValue, toByteOffset: 8, as: PageBits.self) }
     }
+
+    /// Notes whether an entry of a record page is active.
+    @inline(__always)
+    func noteEntry(_ index: Int, isActive: Bool) {
+        let offset = 8 &+ (index &>> 6) &* 8
+        var word = unsafe place.note.load(fromByteOffset: offset, as: UInt64.self)
+        let bit: UInt64 = 1 &<< UInt64(index & 63)
+        word = isActive ? word | bit : word & ~bit
+        unsafe place.note.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
+    }
+
+    /// For record pages: how many entries are active.
+    var activeCount: Int { activeEntries.count }
 }

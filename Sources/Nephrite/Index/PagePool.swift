@@ -7,8 +7,8 @@ import Synchronization
 // SAFETY: slabs are only added, by the one who holds the mutex, and freed with the pool, which every page of it retains.
 final class PagePool: @unchecked Sendable {
     static let pageByteCount = FormatLimits.pageByteCount
-    /// What a page notes about itself, beside its bytes: epoch and active count.
-    static let noteByteCount = 16
+    /// What a page notes about itself, beside its bytes: epoch and active entries.
+    static let noteByteCount = 24
     /// Pages of a slab, unless a longer run is asked for: 1 MiB.
     private static let slabPageCount = 256
     /// Free pages kept as they are; the memory of more goes back to the system until they are used again.

@@ -37,7 +37,7 @@ struct RecordTable: Sendable {
         let page = pages.mutablePage(slot / Self.entriesPerPage, epoch: epoch)
         let offset = (slot % Self.entriesPerPage) * 32
         let old = unsafe page.bytes.load(fromByteOffset: offset, as: RecordEntry.self)
-        page.activeCount += (entry.isActive ? 1 : 0) - (old.isActive ? 1 : 0)
+        page.noteEntry(slot % Self.entriesPerPage, isActive: entry.isActive)
         unsafe page.bytes.storeBytes(of: entry, toByteOffset: offset, as: RecordEntry.self)
         slotCount = max(slotCount, slot + 1)
         return old
@@ -53,7 +53,7 @@ struct RecordTable: Sendable {
     func forEachActive<Failure: Error>(_ body: (Int, RecordEntry) throws(Failure) -> Void) throws(Failure) {
         for pageIndex in 0..<pages.pageCount {
             let page = pages.page(pageIndex)
-            guard page.activeCount > 0 else { continue }
+            guard !page.activeEntries.isEmpty else { continue }
             for index in 0..<Self.entriesPerPage {
                 let entry = unsafe page.bytes.load(fromByteOffset: index * 32, as: RecordEntry.self)
                 if entry.isActive { try body(pageIndex * Self.entriesPerPage + index, entry) }

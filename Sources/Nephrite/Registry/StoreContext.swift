@@ -16,6 +16,8 @@ final class StoreContext: Sendable {
     let coding = CodingQueue()
     /// Large buffers of the write path.
     let buffers = BufferPool()
+    /// Where large batches wait while searches keep all cores busy.
+    let pacer: WritePacer
     /// The registry's logical clock, which tells how recently a database was used.
     let useClock = Atomic<UInt64>(1)
 
@@ -30,6 +32,9 @@ final class StoreContext: Sendable {
         self.io = io
         self.searcher = searcher
         self.metrics = metrics
+        pacer = WritePacer(
+            byteRate: configuration.writeByteRateBesideSearches, load: searcher.load,
+            clock: configuration.environment.clock)
     }
 
     /// Commits records that change the catalogue or a layout, durably; returns the commit's LSN.

@@ -103,7 +103,7 @@ extension CascadeScan {
 
     /// The same a word at a time.
     private func boundPages(_ pages: Range<Int>, _ query: CascadeQuery) throws {
-        for page in pages where snapshot.records.pages.page(page).activeCount > 0 {
+        for page in pages where !snapshot.records.pages.page(page).activeEntries.isEmpty {
             try Task.checkCancellation()
             query.refreshThreshold()
             let live = snapshot.records.liveWords(ofPage: page)

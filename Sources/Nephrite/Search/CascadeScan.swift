@@ -33,11 +33,11 @@ import StorageIO
         unsafe kernels = nephrite_code_set_in_use()
     }
 
-    /// Searches some pages of the record table.
-    static func run(_ plan: CascadePlan, pages: Range<Int>) throws -> Part {
+    /// Searches pages of the record table, as many as are left for it.
+    static func run(_ plan: CascadePlan, _ shares: ScanShares) throws -> Part {
         let start = plan.request.isTimed ? SystemClock().monotonicNanoseconds() : 0
         let scan = CascadeScan(plan)
-        try scan.run(pages)
+        while let pages = shares.next() { try scan.run(pages) }
         for query in scan.queries { query.finish() }
         var part = Part(scanners: [], budgets: [], counts: SearchCounts())
         for query in scan.queries {
@@ -83,7 +83,7 @@ import StorageIO
             }
         case .list(let slots):
             let end = pages.upperBound * RecordTable.entriesPerPage
-            var index = slots.firstIndex { $0 >= pages.lowerBound * RecordTable.entriesPerPage } ?? slots.count
+            var index = slots.firstIndex(notBelow: pages.lowerBound * RecordTable.entriesPerPage)
             try scanChosen {
                 guard index < slots.count, slots[index] < end else { return nil }
                 let word = Int(slots[index] >> 6)
@@ -98,7 +98,7 @@ import StorageIO
     }
 
     private func forEachPage(_ pages: Range<Int>, _ body: (Int) throws -> Void) throws {
-        for page in pages where snapshot.records.pages.page(page).activeCount > 0 {
+        for page in pages where !snapshot.records.pages.page(page).activeEntries.isEmpty {
             try Task.checkCancellation()
             for query in queries { query.refreshThreshold() }
             try body(page)
@@ -248,14 +248,7 @@ extension RecordTable {
 
     /// Which of the 128 entries of a page are active.
     func liveWords(ofPage index: Int) -> (low: UInt64, high: UInt64) {
-        let page = pages.page(index)
-        if page.activeCount == Self.entriesPerPage { return (.max, .max) }
-        var words: (low: UInt64, high: UInt64) = (0, 0)
-        guard page.activeCount > 0 else { return words }
-        let first = index * Self.entriesPerPage
-        for entry in 0..<min(Self.entriesPerPage, slotCount - first) where self[first + entry].isActive {
-            if entry < 64 { words.low |= 1 << UInt64(entry) } else { words.high |= 1 << UInt64(entry - 64) }
-        }
-        return words
+        let bits = liveBits(ofPage: index)
+        return (bits.low, bits.high)
     }
 }

@@ -11,11 +11,13 @@ final class Searcher: Sendable {
 
     let executor: (any TaskExecutor)?
     let threadCount: Int
+    let load: SearchLoad
 
     /// - Parameter executor: where large scans run; nil runs all of them on the caller.
-    init(executor: (any TaskExecutor)?, threadCount: Int) {
+    init(executor: (any TaskExecutor)?, threadCount: Int, coreCount: Int = ProcessStatistics.activeProcessorCount) {
         self.executor = executor
         self.threadCount = max(1, threadCount)
+        load = SearchLoad(coreCount: coreCount, threadCount: self.threadCount)
     }
 
     /// Answers a request with the codes that the snapshot has.
@@ -52,16 +54,22 @@ final class Searcher: Sendable {
         let stride = plan.codes?.codec.highStride ?? plan.snapshot.identity.stride
         let byteCount = plan.rowCount * stride * plan.request.queries.count
         guard let executor, byteCount > Self.inlineByteCount, pageCount > 0 else {
-            return Self.finish(plan, try CascadeScan.run(plan, pages: 0..<pageCount), threadCount: 1)
+            let part = try load.inline {
+                try CascadeScan.run(plan, ScanShares(pageCount: pageCount, threadCount: 1))
+            }
+            return Self.finish(plan, part, threadCount: 1)
         }
         let threads = min(threadCount, max(1, plan.request.maximumThreads ?? threadCount))
         let partCount = min(threads, pageCount)
+        let load = load
+        load.beginParallel(partCount)
+        let shares = ScanShares(pageCount: pageCount, threadCount: partCount)
         let merged = try await withThrowingTaskGroup(of: CascadeScan.Part.self) { group in
-            for part in 0..<partCount {
-                let pages = pageCount * part / partCount..<pageCount * (part + 1) / partCount
+            for _ in 0..<partCount {
                 group.addTask(executorPreference: executor) {
+                    defer { load.endParallel() }
                     try Task.checkCancellation()
-                    return try CascadeScan.run(plan, pages: pages)
+                    return try CascadeScan.run(plan, shares)
                 }
             }
             var merged: CascadeScan.Part?

@@ -20,6 +20,8 @@ struct TransactionCommit {
             _ = try await files[0].1.commit(batches[0].batch)
             return
         }
+        let byteCount = batches.reduce(0) { $0 + $1.batch.byteCount }
+        try await running.context.pacer.waitForTurn(byteCount: byteCount)
         try await prepareAndCommit(batches.map(\.batch), files.map(\.1))
     }
 

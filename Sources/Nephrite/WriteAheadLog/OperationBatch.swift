@@ -83,6 +83,9 @@ final class OperationBatch: @unchecked Sendable {
     /// Payload units that the stores need.
     var payloadUnitCount: Int { operations.reduce(0) { $0 + ($1.kind == .store ? $1.payloadUnitCount : 0) } }
 
+    /// Bytes of its records, wherever they are written.
+    var byteCount: Int { log.count + (bulk.map { $0.payload.count + 4 * $0.vectors.count } ?? 0) }
+
     /// Slots that the stores need.
     var slotCount: Int { operations.reduce(0) { $0 + ($1.kind == .store ? 1 : 0) } }
 }

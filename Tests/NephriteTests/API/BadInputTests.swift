@@ -27,6 +27,7 @@ struct BadInputTests {
             Setting("searchThreadCount") { $0.searchThreadCount = 1_000_000 },
             Setting("commitQueueByteLimit") { $0.commitQueueByteLimit = -1 },
             Setting("bulkByteThreshold") { $0.bulkByteThreshold = -1 },
+            Setting("writeByteRateBesideSearches") { $0.writeByteRateBesideSearches = 0 },
             Setting("quantizationByteThreshold") { $0.quantizationByteThreshold = -1 },
             Setting("addressSpaceReservation") { $0.addressSpaceReservation = 0 },
             Setting("addressSpaceReservation") { $0.addressSpaceReservation = .max },
@@ -40,6 +41,7 @@ struct BadInputTests {
                 $0.checkpointInterval = .milliseconds(1)
                 $0.commitQueueByteLimit = 1
                 $0.bulkByteThreshold = 0
+                $0.writeByteRateBesideSearches = 1
                 $0.quantizationByteThreshold = 0
                 $0.addressSpaceReservation = 64 << 10
             },
@@ -49,6 +51,7 @@ struct BadInputTests {
                 $0.checkpointInterval = .seconds(Int64.max)
                 $0.commitQueueByteLimit = .max
                 $0.bulkByteThreshold = .max
+                $0.writeByteRateBesideSearches = .max
                 $0.quantizationByteThreshold = .max
             },
         ]

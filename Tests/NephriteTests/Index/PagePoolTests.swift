@@ -16,7 +16,7 @@ import Testing
                 let (page, expected) = pages.swapAt(at: random.next(below: pages.count))
                 #expect(unsafe page.bytes.load(as: UInt64.self) == expected)
                 #expect(unsafe page.bytes.load(fromByteOffset: 4_088, as: UInt64.self) == expected)
-                #expect(page.epoch == expected && page.activeCount == Int(expected))
+                #expect(page.epoch == expected && page.activeEntries == PageBits(low: expected, high: ~expected))
                 continue
             }
             let page = IndexPage(epoch: stamp, pool: pool)
@@ -24,7 +24,7 @@ import Testing
             #expect(unsafe page.bytes.load(fromByteOffset: 4_088, as: UInt64.self) == 0)
             unsafe page.bytes.storeBytes(of: stamp, as: UInt64.self)
             unsafe page.bytes.storeBytes(of: stamp, toByteOffset: 4_088, as: UInt64.self)
-            page.activeCount = Int(stamp)
+            page.activeEntries = PageBits(low: stamp, high: ~stamp)
             pages.append((page, stamp))
         }
     }
@@ -51,7 +51,7 @@ import Testing
         defer { withExtendedLifetime(pool) {} }
         for index in 1..<300 {
             #expect(unsafe run[index].bytes == run[index - 1].bytes + 4_096)
-            #expect(unsafe run[index].note == run[index - 1].note + 16)
+            #expect(unsafe run[index].note == run[index - 1].note + PagePool.noteByteCount)
         }
         #expect(unsafe run[0].note == run[299].bytes + 4_096)
     }

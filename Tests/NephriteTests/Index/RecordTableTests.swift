@@ -45,8 +45,13 @@ import Testing
             for slot in 0..<1_300 { #expect(table[slot] == model[slot] ?? .empty) }
             #expect(Self.active(table) == model.filter(\.value.isActive))
             for page in 0..<table.pages.pageCount {
-                let expected = (page * 128..<page * 128 + 128).filter { model[$0]?.isActive == true }.count
-                #expect(table.pages.page(page).activeCount == expected)
+                let expected = (0..<128).filter { model[page * 128 + $0]?.isActive == true }
+                #expect(table.pages.page(page).activeCount == expected.count)
+                var noted: [Int] = []
+                table.liveBits(ofPage: page).forEach { noted.append($0) }
+                #expect(noted == expected)
+                let words = table.liveWords(ofPage: page)
+                #expect(PageBits(low: words.low, high: words.high) == table.liveBits(ofPage: page))
             }
         }
     }
@@ -77,6 +82,14 @@ import Testing
         }
         let loaded = RecordTable(pages: pages, slotCount: 300)
         #expect(Self.active(loaded) == Self.active(table))
-        #expect((0..<3).map { loaded.pages.page($0).activeCount } == (0..<3).map { table.pages.page($0).activeCount })
+        for page in 0..<3 {
+            #expect(loaded.liveBits(ofPage: page) == table.liveBits(ofPage: page))
+            let expected = (0..<128).filter { page * 128 + $0 < 300 && (page * 128 + $0) % 3 != 0 }.count
+            #expect(loaded.pages.page(page).activeCount == expected)
+        }
+        // Entries behind the last slot do not exist, whatever the page says.
+        let shorter = RecordTable(pages: loaded.pages, slotCount: 270)
+        #expect(shorter.liveBits(ofPage: 2) == loaded.liveBits(ofPage: 2).prefix(14))
+        #expect(shorter.liveBits(ofPage: 2) != loaded.liveBits(ofPage: 2))
     }
 }
