@@ -3,6 +3,7 @@
 import CNephrite
 import StorageFormat
 import StorageIO
+import Synchronization
 
 @safe struct CascadeScan {
     /// Queries that one call of the kernel for several queries serves.
@@ -33,11 +34,11 @@ import StorageIO
         unsafe kernels = nephrite_code_set_in_use()
     }
 
-    /// Searches some pages of the record table.
-    static func run(_ plan: CascadePlan, pages: Range<Int>) throws -> Part {
+    /// Searches the pages of the record table that are left when it asks for more.
+    static func run(_ plan: CascadePlan, _ left: PageQueue) throws -> Part {
         let start = plan.request.isTimed ? SystemClock().monotonicNanoseconds() : 0
         let scan = CascadeScan(plan)
-        try scan.run(pages)
+        while let pages = left.next() { try scan.run(pages) }
         for query in scan.queries { query.finish() }
         var part = Part(scanners: [], budgets: [], counts: SearchCounts())
         for query in scan.queries {
@@ -236,6 +237,27 @@ import StorageIO
                 }
             }
         }
+    }
+}
+
+/// The pages of a search, given out piece by piece: a thread that came late, or has rows that take longer, gets fewer.
+final class PageQueue: Sendable {
+    private let pageCount: Int
+    private let pieceCount: Int
+    private let given = Atomic<Int>(0)
+
+    /// - Parameter pieceCount: 1 or more; there are no more than pages.
+    init(pageCount: Int, pieceCount: Int) {
+        self.pageCount = pageCount
+        self.pieceCount = min(pieceCount, pageCount)
+    }
+
+    /// Pages that nobody has got yet; nil if there are none.
+    func next() -> Range<Int>? {
+        // Which pages a thread gets decides nothing about memory, so no ordering is needed.
+        let piece = given.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard piece < pieceCount else { return nil }
+        return pageCount * piece / pieceCount..<pageCount * (piece + 1) / pieceCount
     }
 }
 

@@ -6,6 +6,8 @@ import StorageIO
 final class Searcher: Sendable {
     /// Scans of fewer bytes are made where they are asked for.
     private static let inlineByteCount = 1 << 20
+    /// Pieces that a thread gets of a scan, if all are equally fast.
+    private static let piecesPerThread = 8
     /// Queries that share a pass.
     private static let batchSize = 64
 
@@ -52,16 +54,17 @@ final class Searcher: Sendable {
         let stride = plan.codes?.codec.highStride ?? plan.snapshot.identity.stride
         let byteCount = plan.rowCount * stride * plan.request.queries.count
         guard let executor, byteCount > Self.inlineByteCount, pageCount > 0 else {
-            return Self.finish(plan, try CascadeScan.run(plan, pages: 0..<pageCount), threadCount: 1)
+            let all = PageQueue(pageCount: pageCount, pieceCount: 1)
+            return Self.finish(plan, try CascadeScan.run(plan, all), threadCount: 1)
         }
         let threads = min(threadCount, max(1, plan.request.maximumThreads ?? threadCount))
         let partCount = min(threads, pageCount)
+        let pages = PageQueue(pageCount: pageCount, pieceCount: Self.pieceCount(plan, partCount))
         let merged = try await withThrowingTaskGroup(of: CascadeScan.Part.self) { group in
-            for part in 0..<partCount {
-                let pages = pageCount * part / partCount..<pageCount * (part + 1) / partCount
+            for _ in 0..<partCount {
                 group.addTask(executorPreference: executor) {
                     try Task.checkCancellation()
-                    return try CascadeScan.run(plan, pages: pages)
+                    return try CascadeScan.run(plan, pages)
                 }
             }
             var merged: CascadeScan.Part?
@@ -72,6 +75,14 @@ final class Searcher: Sendable {
         }
         guard let merged else { return SearchAnswer(rows: plan.request.queries.map { _ in [] }) }
         return Self.finish(plan, merged, threadCount: partCount)
+    }
+
+    /// Into how many pieces the pages of a search are divided. Going to the next one costs little, except where the chosen
+    /// rows are a list, which is looked through for the first of a piece.
+    private static func pieceCount(_ plan: CascadePlan, _ partCount: Int) -> Int {
+        if partCount == 1 { return 1 }
+        if case .list = plan.request.rows { return partCount }
+        return partCount * piecesPerThread
     }
 
     /// Compares the candidates of a budget, which only all parts together know, and puts the rows in order.
