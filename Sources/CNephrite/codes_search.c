@@ -237,10 +237,6 @@ void nephrite_code_search_many(
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = (const uint8_t *)rows->high + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
-        // The next block is turned over column by column, which no hardware prefetcher follows.
-        for (size_t line = 0; line < nephrite_code_block_rows * stride; line += 64) {
-            __builtin_prefetch(block + nephrite_code_block_rows * stride + line, 0, 2);
-        }
         if (set->pass64 != NULL && __builtin_popcountll(masks[b]) >= nephrite_code_dense_rows) {
             set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
             for (size_t q = 0; q < count; q += 1) survivors[q] &= masks[b];
