@@ -11,7 +11,7 @@ extension DatabaseFile {
         try Task.checkCancellation()
         await context.log.queue.waitForRoom()
         while true {
-            try await makeRoom(for: batch)
+            try await makeRoom(for: SpaceNeed(batch))
             if batch.bulk != nil {
                 if let version = try await placeAndWait(batch) { return version }
                 continue
@@ -56,59 +56,8 @@ extension DatabaseFile {
         return try await enqueue(part)
     }
 
-    /// Like ``stageAndWait(_:)`` for a bulk batch: it is judged while an I/O thread puts its vectors and payloads in place
-    /// and syncs them. Until it is in the queue, who writes one of its ids waits, as for a transaction that prepares.
-    ///
-    /// - Returns: nil if a commit was in the way that was being prepared, once that may have changed.
-    private func placeAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
-        try checkOpen()
-        // Like a transaction that prepares: the log task must remember what it undid until this is in the queue.
-        context.log.preparing.add(1, ordering: .acquiringAndReleasing)
-        defer { context.log.preparing.subtract(1, ordering: .acquiringAndReleasing) }
-        allocate(batch)
-        let placement = BulkPlacement(batch)
-        let dataFile = dataFile
-        let layout = layout
-        let identity = identity
-        let (staged, seen, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
-            group.addTask(executorPreference: context.io.executor) {
-                dataFile.place(placement, layout: layout, vectorByteCount: identity.vectorByteCount)
-            }
-            let staged = Result { try stage(batch) }
-            return (staged, changeCount, await group.next() ?? .success(()))
-        }
-        let part: CommitPart
-        switch staged {
-        case .success(let judged?): part = judged
-        case .success(nil):
-            // What was in the way may have gone while the I/O thread was at work, and would wake nobody any more.
-            if changeCount == seen { await waitForChange() }
-            release(batch)
-            return nil
-        case .failure(let error):
-            // Not before now: the I/O thread was writing there.
-            release(batch)
-            throw error
-        }
-        do {
-            if case .failure(let error) = placed {
-                // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
-                // file can no longer be trusted to report errors (O8).
-                if error.call == .synchronizeData { context.fence(StoreError(error, database: identity.name)) }
-                throw StoreError(error, database: identity.name)
-            }
-            try checkOpen()
-        } catch {
-            undo(part)
-            throw error
-        }
-        // Who waits because of an id of this batch goes on when this actor is free: then the batch is in the queue.
-        wakeWaiters()
-        return try await enqueue(part)
-    }
-
     /// Gives a staged part its place in the log and waits for its outcome.
-    private func enqueue(_ part: CommitPart) async throws -> RecordVersion {
+    func enqueue(_ part: CommitPart) async throws -> RecordVersion {
         let isDurable = identity.options.durability == .durable
         return try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<RecordVersion, any Error>) in
@@ -261,10 +210,10 @@ extension DatabaseFile {
     // MARK: Space
 
     /// Gives every store operation a slot and payload space; there is room for all of them.
-    private func allocate(_ batch: OperationBatch) {
+    func allocate(_ batch: OperationBatch) {
         Self.allocate(&batch.operations, from: &slots, and: &payload)
-        // The one place where slots are handed out: what a slot held before has no code from here on.
-        codes.forget(batch.operations)
+        // As wherever slots are handed out: what a slot held before has no code from here on.
+        codes.forget(slots: batch.operations.lazy.filter { $0.kind == .store }.map(\.slot))
     }
 
     private static func allocate(
@@ -277,7 +226,7 @@ extension DatabaseFile {
     }
 
     /// Gives back what ``allocate(_:)`` gave; nothing ever reached it.
-    private func release(_ batch: OperationBatch) {
+    func release(_ batch: OperationBatch) {
         for operation in batch.operations where operation.kind == .store {
             slots.release(operation.slot)
             payload.release(operation.payloadUnit, count: operation.payloadUnitCount)

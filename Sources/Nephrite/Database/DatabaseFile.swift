@@ -69,6 +69,8 @@ actor DatabaseFile {
     var waiters: [CheckedContinuation<Void, Never>] = []
     /// How often waiters were woken, for those who look at one time and wait at another.
     var changeCount: UInt64 = 0
+    /// Whether the directory is ready for the next commits; see ``prepareDirectory()``.
+    var isDirectoryPrepared = false
     /// Pages of the record table with records that the encoder has not been told of yet.
     var storedPages = PageMarks()
     /// Whether the encoder wants to be told.

@@ -43,6 +43,19 @@ struct DatabaseLoader {
         }
     }
 
+    /// The last commit that is in the newest generation; nil if the header cannot be read or does not fit the catalogue,
+    /// which whoever opens the database is told.
+    func newestCheckpointLSN() throws(StoreError) -> UInt64? {
+        do throws(FileSystemError) {
+            let file = try fileSystem.open(path, .read)
+            defer { try? file.close() }
+            return try? readHeader(file).0.checkpointLSN
+        } catch {
+            if error.isNotFound { return nil }
+            throw StoreError(error, database: entry.name)
+        }
+    }
+
     /// Wraps a file system call so that its error names the database.
     private func io<R>(_ body: () throws(FileSystemError) -> R) throws(StoreError) -> R {
         do {

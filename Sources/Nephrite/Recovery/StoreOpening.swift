@@ -112,6 +112,7 @@ struct StoreOpening {
             report.damages += log.damages
             let replay = StoreReplay(opening: self, log: log)
             try tolerating(&report) { () throws(StoreError) in try replay.checkReach(catalogue) }
+            try tolerating(&report) { () throws(StoreError) in try replay.checkCheckpoints(catalogue) }
         }
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
         let segment: SegmentWriter

@@ -37,6 +37,19 @@ struct StoreReplay {
         }
     }
 
+    /// Refuses a log that ends before a checkpoint of a database: commits that were on disk are gone from its end, and other
+    /// databases may have lost what nothing else tells. Damage to the last segment looks like what a crash leaves.
+    func checkCheckpoints(_ catalogue: Catalogue) throws(StoreError) {
+        let reached = max(log.lastLSN, catalogue.lastLSN)
+        for entry in catalogue.entries {
+            let loader = DatabaseLoader(
+                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, purpose: .reading)
+            guard let checkpoint = try loader.newestCheckpointLSN(), checkpoint > reached else { continue }
+            throw .corruption(
+                "The log ends at commit \(reached), but the database holds commit \(checkpoint).", database: entry.name)
+        }
+    }
+
     // MARK: Catalogue
 
     func replayCatalogue(_ catalogue: inout Catalogue) throws(StoreError) {

@@ -45,6 +45,7 @@ extension DiskState {
         image.pending = pending
         image.graves = graves
         image.hasFailedOnNames = hasFailedOnNames
+        image.hasLostNames = hasLostNames
         for index in image.inodes.indices {
             if image.inodes[index].openCount > 0 { image.inodes[index].wasOpenAtKill = true }
             image.inodes[index].openCount = 0
@@ -59,6 +60,7 @@ extension DiskState {
         image.rootExists = rootExists
         image.capacityByteCount = capacityByteCount
         image.graves = graves
+        image.hasLostNames = hasLostNames
         image.inodes = inodes
         var reachable = Array(repeating: false, count: inodes.count)
         var stack = [Self.rootInode]

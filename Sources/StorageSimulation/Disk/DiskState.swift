@@ -24,6 +24,8 @@ struct DiskState: Sendable {
     /// Whether opening a file or syncing a directory failed: nobody can be expected to hold a file open then until its
     /// end is on disk, so that no blocks are given away.
     var hasFailedOnNames = false
+    /// Whether the sync of a directory failed and lost changes of names.
+    var hasLostNames = false
     /// How often what a crash leaves for certain has changed.
     var durableVersion = 0
 
@@ -144,6 +146,7 @@ struct DiskState: Sendable {
         guard inodes[inode].isDirectory else { throw fault(ErrorNumber.notDirectory, .synchronizeDirectory, path) }
         if loss != nil { hasFailedOnNames = true }
         if loss == .nothing { return }
+        if loss != nil { hasLostNames = true }
         durableVersion += 1
         var kept: [PendingOperation] = []
         for (index, operation) in pending.enumerated() {

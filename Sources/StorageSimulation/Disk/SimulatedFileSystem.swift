@@ -74,6 +74,9 @@ public final class SimulatedFileSystem: FileSystem {
     /// Whether a `.crash` fault has struck.
     public var hasCrashed: Bool { state.withLock { $0.crashedAtCall != nil } }
 
+    /// Whether the sync of a directory failed and the disk lost changes of names for good.
+    package var hasLostNames: Bool { state.withLock { $0.hasLostNames } }
+
     /// What a crash may lose now, in the order it was done.
     public var pendingOperations: [PendingOperation] { state.withLock { $0.pending } }
 

@@ -116,6 +116,38 @@ struct LeftoverTests {
         #expect(error?.code == .corruption && error?.path == "CATALOG", "\(error as Any)")
     }
 
+    // Damage to the log's last commit looks like a write that a crash has torn, and was taken for one.
+    @Test("A log that ends before a checkpoint of a database that it has no records of is refused")
+    func lostEndOfLog() async throws {
+        let disk = SimulatedFileSystem()
+        let data = StoragePath("a", "vectors.jvdb")
+        let (killed, checkpointed) = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            for name in ["a", "b"] { try await store.createDatabase(name, options: .init(dimension: 3)) }
+            try await store.transaction { transaction async throws in
+                for name in ["a", "b"] { try await transaction.upsert(testRecord("pair", 1), into: name) }
+            }
+            let killed = disk.processKillImage()
+            try await store.checkpoint()
+            return (killed, try #require(disk.contents(of: data)))
+        }
+        killed.damage(data, at: 0, with: checkpointed)
+        let sound = killed.crashImage(.keepAll)
+        try await withVectorStore(at: "simulated", configuration: configuration(sound)) { store async throws in
+            for name in ["a", "b"] { #expect(try await store.database(name).count() == 1) }
+        }
+        let segment = try #require(killed.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }.max())
+        let path = StoragePath("wal", segment)
+        let log = try #require(killed.contents(of: path))
+        let id = try #require((0..<log.count - 4).last { log[$0..<$0 + 4].elementsEqual("pair".utf8) })
+        // And the marker behind it, if it was written in time: it would tell.
+        killed.damage(path, at: id, with: [UInt8](repeating: 0, count: log.count - id))
+        let error = await #expect(throws: StoreError.self) {
+            try await withVectorStore(at: "simulated", configuration: configuration(killed)) { _ in }
+        }
+        #expect(error?.code == .corruption && error?.database == "a", "\(error as Any)")
+    }
+
     @Test(
         "A store that cannot be opened does not fill the disk, however often that is tried, and opens in the end",
         arguments: ["CATALOG", "a/"], [true, false])
