@@ -1,7 +1,7 @@
 /// One database in the catalogue, and the body of the log record that creates it; the registry keeps them.
 package struct CatalogueEntry: Sendable, Hashable {
     /// Bytes before the name.
-    static let fixedByteCount = 48
+    static let fixedByteCount = 56
     static let part = "catalogue entry"
 
     /// Names the database in the log; never used again after a delete.
@@ -14,6 +14,9 @@ package struct CatalogueEntry: Sendable, Hashable {
     package var uuid: StorageUUID
     /// Nanoseconds since 1970.
     package var createdAt: UInt64
+    /// The generation of the database's header at the last clean shutdown, 0 before the first; a file that is older has
+    /// lost a write.
+    package var generation: UInt64
     /// The metadata fields that are indexed, as they are written in filters: distinct, and at most
     /// ``FormatLimits/indexedFieldCount``.
     package var indexedFields: [String]
@@ -21,7 +24,7 @@ package struct CatalogueEntry: Sendable, Hashable {
     package init(
         number: UInt32, name: String, dimension: Int, metric: FormatMetric, durability: FormatDurability,
         quantization: FormatQuantization = .automatic, uuid: StorageUUID, createdAt: UInt64,
-        indexedFields: [String] = []
+        generation: UInt64 = 0, indexedFields: [String] = []
     ) {
         self.number = number
         self.name = name
@@ -31,6 +34,7 @@ package struct CatalogueEntry: Sendable, Hashable {
         self.quantization = quantization
         self.uuid = uuid
         self.createdAt = createdAt
+        self.generation = generation
         self.indexedFields = indexedFields
     }
 
@@ -72,6 +76,7 @@ package struct CatalogueEntry: Sendable, Hashable {
         }
         writer.append(uuid)
         writer.append(createdAt)
+        writer.append(generation)
         writer.append(contentsOf: name.utf8)
         for field in indexedFields {
             writer.append(UInt16(field.utf8.count))
@@ -110,6 +115,7 @@ package struct CatalogueEntry: Sendable, Hashable {
         }
         let uuid = try reader.uuid()
         let createdAt = try reader.u64()
+        let generation = try reader.u64()
         guard nameLength <= FormatLimits.databaseNameByteCount else { throw reader.error(.outOfBounds, at: start + 10) }
         let nameRange = try reader.take(nameLength)
         let name = unsafe String(decoding: reader.bytes[nameRange], as: UTF8.self)
@@ -118,7 +124,8 @@ package struct CatalogueEntry: Sendable, Hashable {
         try reader.zeros(start + roundedUp(reader.offset - start, toMultipleOf: 8) - reader.offset)
         return CatalogueEntry(
             number: number, name: name, dimension: dimension, metric: metric, durability: durability,
-            quantization: quantization, uuid: uuid, createdAt: createdAt, indexedFields: indexedFields)
+            quantization: quantization, uuid: uuid, createdAt: createdAt, generation: generation,
+            indexedFields: indexedFields)
     }
 
     /// The names of the indexed fields, which fill `byteCount` bytes.

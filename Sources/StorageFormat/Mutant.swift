@@ -27,7 +27,7 @@
         case evictDirty, dropBeforeLog, cleanWithoutCheckpoint
         // Recovery and reading.
         case appendAfterTornTail, acceptIncompleteCommit, skipPlacement, forgetDeletes
-        case skipEndJudgement, skipPageChecks, skipRecordChecks
+        case skipEndJudgement, skipPageChecks, skipRecordChecks, skipGenerationCheck
 
         private static let active: Mutant? = unsafe getenv("NEPHRITE_MUTANT").flatMap {
             unsafe Mutant(rawValue: String(cString: $0))

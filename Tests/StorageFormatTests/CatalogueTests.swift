@@ -44,14 +44,14 @@ import Testing
             } else {
                 file.put(value, at: start + offset)
             }
-            file.put(checksum(file[start..<(start + 200)], continuing: checksum("NCAT".utf8)), at: start + 200)
+            file.put(checksum(file[start..<(start + 216)], continuing: checksum("NCAT".utf8)), at: start + 216)
         }
         let error = #expect(throws: FormatError.self) { try Catalogue.decodeFile(file) }
         #expect(error?.kind != .checksumMismatch)
     }
 
     @Test(
-        arguments: [(14, 18), (14, 20), (14, 0), (51, 0), (51, 5), (51, 1_025), (57, 12), (57, 10)] as [(Int, UInt16)])
+        arguments: [(14, 18), (14, 20), (14, 0), (59, 0), (59, 5), (59, 1_025), (65, 12), (65, 10)] as [(Int, UInt16)])
     func `names of indexed fields that do not fill their place are refused`(offset: Int, value: UInt16) {
         var bytes = Fixtures.indexedEntry.encode()
         bytes.put(value, at: offset)
@@ -65,7 +65,7 @@ import Testing
         entry.indexedFields = ["same", "same"]
         #expect(throws: FormatError.self) { try CatalogueEntry.decode(entry.encode()) }
         var bytes = Fixtures.indexedEntry.encode()
-        bytes[53] = 0xff
+        bytes[61] = 0xff
         #expect(throws: FormatError.self) { try CatalogueEntry.decode(bytes) }
     }
 

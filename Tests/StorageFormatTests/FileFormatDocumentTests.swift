@@ -140,7 +140,8 @@ import Testing
     func catalogue() throws {
         let entry = CatalogueEntry(
             number: 10, name: "ab", dimension: 11, metric: .dot, durability: .relaxed(nanoseconds: 12),
-            quantization: .none, uuid: StorageUUID(high: 13, low: 14), createdAt: 15, indexedFields: ["c"])
+            quantization: .none, uuid: StorageUUID(high: 13, low: 14), createdAt: 15,
+            generation: 16, indexedFields: ["c"])
         let catalogue = Catalogue(
             storeUUID: StorageUUID(high: 1, low: 2), generation: 3, catalogueLSN: 4, lastLSN: 5,
             nextSegmentSequence: 6, nextDatabaseNumber: 7, isCleanShutdown: true, createdAt: 8, entries: [entry])
@@ -149,18 +150,19 @@ import Testing
         let expected: [(String, UInt64)] = [
             ("magic", 0x5441_434e), ("generation", 3), ("catalogue LSN", 4), ("last LSN", 5),
             ("next segment sequence", 6), ("next database number", 7), ("flags", 1), ("entry count", 1),
-            ("byte count", 80 + 56 + 4), ("created at", 8),
+            ("byte count", 80 + 64 + 4), ("created at", 8),
         ]
         for (field, value) in expected { #expect(try table.value(field, in: bytes) == value, "\(field)") }
         let entryTable = try Self.table("catalogue entry")
         let expectedEntry: [(String, UInt64)] = [
             ("number", 10), ("dimension", 11), ("metric", 1), ("durability", 1), ("name length", 2),
             ("quantization", 1), ("indexed byte count", 3), ("relaxed interval", 12), ("created at", 15),
+            ("generation", 16),
         ]
         for (field, value) in expectedEntry {
             #expect(try entryTable.value(field, in: bytes, at: 80) == value, "\(field)")
         }
-        #expect(Array(bytes[128..<136]) == Array("ab".utf8) + [1, 0] + Array("c".utf8) + [0, 0, 0])
+        #expect(Array(bytes[136..<144]) == Array("ab".utf8) + [1, 0] + Array("c".utf8) + [0, 0, 0])
     }
 
     @Test("Record entries, references and commit bodies have their fields where the document says")

@@ -92,7 +92,7 @@ enum Fixtures {
         entries: [
             CatalogueEntry(
                 number: 2, name: "docs", dimension: 768, metric: .cosine, durability: .durable, uuid: uuid,
-                createdAt: 1_700_000_000_000_000_004),
+                createdAt: 1_700_000_000_000_000_004, generation: 0x3132_3334_3536_3738),
             CatalogueEntry(
                 number: 1, name: "images-2024_x", dimension: 3, metric: .dot,
                 durability: .relaxed(nanoseconds: 5_000_000), uuid: uuid, createdAt: 1_700_000_000_000_000_004),

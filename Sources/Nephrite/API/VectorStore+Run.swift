@@ -53,16 +53,17 @@ extension VectorStore {
         let log = WriteAheadLog(
             nextLSN: opened.nextLSN, fileSystem: fileSystem, storeUUID: opened.catalogue.storeUUID,
             configuration: configuration, sealed: opened.sealed, metrics: metrics)
+        let context = StoreContext(
+            path: path, configuration: configuration, fileSystem: fileSystem, log: log, io: io,
+            searcher: Searcher(executor: threads.search, threadCount: threads.searchThreadCount), metrics: metrics)
         for database in opened.recovered {
             log.retention.noteRecovered(
                 database: database.database, checkpointLSN: database.oldCheckpointLSN,
                 lastWriteLSN: database.lastWriteLSN)
             guard database.failure == nil else { continue }
             log.retention.noteCheckpoint(database: database.database, lsn: database.lastWriteLSN)
+            context.generations.note(database.generation, of: database.database)
         }
-        let context = StoreContext(
-            path: path, configuration: configuration, fileSystem: fileSystem, log: log, io: io,
-            searcher: Searcher(executor: threads.search, threadCount: threads.searchThreadCount), metrics: metrics)
         return RunningStore(
             context: context,
             registry: StoreRegistry(
@@ -158,7 +159,7 @@ extension VectorStore {
         if configuration.access == .readOnly { return nil }
         // The log holds what a damaged database is missing; it stays, and is read again at the next open.
         if await store.registry.hasDamagedDatabases { return nil }
-        var catalogue = await store.registry.currentCatalogue()
+        var catalogue = store.context.generations.sealed(await store.registry.currentCatalogue())
         catalogue.isCleanShutdown = true
         catalogue.lastLSN = store.context.log.queue.lastLSN
         catalogue.generation += 1

@@ -30,20 +30,23 @@ extension DatabaseFile {
         while true {
             try checkOpen()
             let batch = OperationBatch(log: LogBuffer(capacity: 96 * ids.count + 160), operations: [])
-            for id in ids where isPresent(id) { encoder.append(delete: id, condition: condition, to: batch) }
+            let applied = applied
+            for id in ids where isPresent(id, in: applied) {
+                encoder.append(delete: id, condition: condition, to: batch)
+            }
             if batch.operations.isEmpty { return (0, nil) }
             if let version = try await stageAndWait(batch) { return (batch.operations.count, version) }
             await waitForChange()
         }
     }
 
-    private func isPresent(_ id: String) -> Bool {
+    private func isPresent(_ id: String, in applied: AppliedState) -> Bool {
         var id = id
         return id.withUTF8 { utf8 in
             let bytes = UnsafeRawBufferPointer(utf8)
             let hash = unsafe IDHash.hash(bytes, key: identity.hashKey)
             if let place = unsafe pending.find(bytes, hash: hash) { return pending.operation(place).kind == .store }
-            return unsafe appliedSlot(bytes, hash: hash) != nil
+            return unsafe applied.slot(of: bytes, hash: hash) != nil
         }
     }
 
@@ -92,7 +95,9 @@ extension DatabaseFile {
         case duplicate
     }
 
-    private func lookUp(_ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32) -> Lookup {
+    private func lookUp(
+        _ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32, in applied: AppliedState
+    ) -> Lookup {
         if let place = unsafe pending.find(id, hash: hash) {
             if place.serial == serial { return .duplicate }
             let lsn = pending.lsn(serial: place.serial)
@@ -103,8 +108,8 @@ extension DatabaseFile {
                 Current(
                     slot: operation.slot, lsn: lsn, contentChecksum: operation.contentChecksum, isPending: true))
         }
-        guard let slot = unsafe appliedSlot(id, hash: hash) else { return .absent(pendingLSN: 0) }
-        let entry = index.records[Int(slot)]
+        guard let slot = unsafe applied.slot(of: id, hash: hash) else { return .absent(pendingLSN: 0) }
+        let entry = applied.index.records[Int(slot)]
         return .present(
             Current(
                 slot: slot, lsn: entry.lsn,
@@ -120,15 +125,18 @@ extension DatabaseFile {
         var liveDelta = 0
         var inserts = 0
         var dependsOn: Set<UInt64> = []
+        let applied = applied
         for index in batch.operations.indices {
             // A batch that waited for a prepared transaction is judged a second time.
             batch.operations[index].previousSlot = BatchOperation.noSlot
             let operation = batch.operations[index]
             if index + Self.prefetchDistance < batch.operations.count {
-                self.index.directory.prefetch(hash: batch.operations[index + Self.prefetchDistance].idHash)
+                let hash = batch.operations[index + Self.prefetchDistance].idHash
+                applied.index.directory.prefetch(hash: hash)
+                pending.prefetch(hash: hash)
             }
             var failure: StoreError?
-            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial) {
+            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial, in: applied) {
             case .prepared:
                 pending.remove(batch, serial: serial, operationCount: index)
                 if case .unchanged = operation.condition { throw conflict(batch.idText(operation)) }

@@ -22,6 +22,8 @@ struct LoadedDatabase: Sendable {
     /// The newest durable checkpoint.
     var generation: UInt64
     var checkpointLSN: UInt64
+    /// The checkpoint of the generation before, if that is still there; else the newest one.
+    var previousCheckpointLSN: UInt64
     var headerChecksum: UInt32
     /// Whether both header copies of the other generation are damaged, as by a crash while they were written.
     var otherGenerationIsLost: Bool
@@ -130,35 +132,8 @@ actor DatabaseFile {
         if isClosed { throw .closed(context.path) }
     }
 
-    // MARK: Lookup
-
-    /// The slot of an applied record.
-    func appliedSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
-        index.directory.find(hash: hash) { slot in
-            let entry = index.records[Int(slot)]
-            guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
-            #if NEPHRITE_MUTANTS
-                if Mutant.isActive(.compareHashes) { return true }
-            #endif
-            let stored = unsafe UnsafeRawBufferPointer(
-                start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
-                count: id.count)
-            if unsafe stored.elementsEqual(id) { return true }
-            // The bytes of a damaged record say nothing, not even that it is another; its keyed hash of 64 bits does.
-            return !isIntact(slot, entry)
-        }
-    }
-
-    /// Whether the data file holds what an entry describes.
-    private func isIntact(_ slot: UInt32, _ entry: RecordEntry) -> Bool {
-        let vector = unsafe UnsafeRawBufferPointer(
-            start: mapping.vectors + Int(slot) * identity.stride, count: identity.vectorByteCount)
-        let payload = unsafe UnsafeRawBufferPointer(
-            start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
-            count: entry.payloadLength)
-        let checksum = unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
-        return identity.tag(contentChecksum: checksum, slot: slot) == entry.tag
-    }
+    /// What is applied, to look ids up in.
+    var applied: AppliedState { AppliedState(identity: identity, index: index, mapping: mapping) }
 
     /// Closes the file; the mapping lives on while snapshots hold it.
     func close() throws(FileSystemError) {

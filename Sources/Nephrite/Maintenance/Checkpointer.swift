@@ -79,7 +79,7 @@ struct Checkpointer: Sendable {
         log.replenishReserve()
     }
 
-    /// At shutdown: everything dirty, twice where the log would otherwise be needed for a lost header.
+    /// At shutdown: everything dirty. Once suffices although the log will be gone: the catalogue says how far each file is.
     func checkpointAll() async throws {
         for cell in await registry.openCells() {
             guard let file = cell.pinForClosing() else { continue }

@@ -98,6 +98,7 @@ extension DatabaseFile {
         recordRegions[plan.region] = plan.epoch
         if plan.includesDirectory { directoryRegions[plan.region] = plan.epoch }
         context.log.retention.noteCheckpoint(database: identity.number, lsn: plan.lsn)
+        context.generations.note(plan.generation, of: identity.number)
         let note = LogBuffer(capacity: 64)
         note.appendRecord(
             .checkpoint, database: identity.number,

@@ -99,8 +99,9 @@ struct DatabaseLoader {
                 deletedCount: Int(header.deletedCount), fingerprint: header.fingerprint),
             lastCommitLSN: header.lastCommitLSN, slots: state.slots, payload: state.payload,
             updatedAt: header.updatedAt, directoryIsOnDisk: isOnDisk, generation: header.generation,
-            checkpointLSN: header.checkpointLSN, headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost,
-            damages: damages)
+            checkpointLSN: header.checkpointLSN,
+            previousCheckpointLSN: older?.checkpointLSN ?? header.checkpointLSN,
+            headerChecksum: header.checksum, otherGenerationIsLost: otherIsLost, damages: damages)
     }
 
     // MARK: Header
@@ -130,6 +131,7 @@ struct DatabaseLoader {
             guard found.header.dimension == entry.dimension, found.header.metric == entry.metric else {
                 throw damaged("The file's dimension or metric is not what the catalogue says.")
             }
+            guard reachesCatalogue(found.header) else { throw outdated(found.header.generation) }
             return (found.header, found.alternatives.first, otherIsLost, found.damagedPages)
         } catch let error as FormatError {
             throw StoreError(error, path: location, database: entry.name)
@@ -138,6 +140,27 @@ struct DatabaseLoader {
         } catch {
             throw .wrapping(error)
         }
+    }
+
+    /// Whether the newest header is at least the one that was there when the store was last shut down cleanly. One that is
+    /// older is whole and true, and yet not the last: the log that could bring it up to date was let go then.
+    private func reachesCatalogue(_ header: FileHeader) -> Bool {
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.skipGenerationCheck) { return true }
+        #endif
+        return header.generation >= entry.generation
+    }
+
+    private func outdated(_ generation: UInt64) -> StoreError {
+        StoreError(
+            .corruption,
+            "The newest header in the file is of generation \(generation), but the store was shut down with generation "
+                + "\(entry.generation): the disk has lost a checkpoint, or an older file was put in its place.",
+            database: entry.name, path: location,
+            offset: UInt64(FileHeader.firstPage(generation: entry.generation) * FileHeader.byteCount),
+            remedy:
+                "Put the newer file back if there is one; else keep the files as evidence. `nephrite salvage`, or "
+                + "VectorStore.salvage(to:), copies what the older generation holds into a new store.")
     }
 
     /// Writes damaged header pages anew from their twins, unless the file is only read, and tells what there is to tell.

@@ -5,10 +5,12 @@ import StorageIO
 /// What became of a database that the log has records of.
 struct DatabaseRecovery: Sendable {
     let database: UInt32
-    /// The checkpoint before recovery.
+    /// The checkpoint before recovery's own, or before the newest one if that holds everything.
     let oldCheckpointLSN: UInt64
     /// The last commit, which recovery checkpointed unless it failed.
     let lastWriteLSN: UInt64
+    /// The generation of the newest header, which recovery has synced; 0 if it failed.
+    var generation: UInt64 = 0
     /// What is damaged; such a database is refused, and the log kept for it.
     var failure: StoreError?
 }
@@ -140,11 +142,19 @@ struct StoreReplay {
             }
             // The checkpoint may be in the page cache alone; what is replayed builds on it, and the log will be let go.
             if !isReadOnly { try loader.makeHeaderDurable(of: loaded) }
-            guard last > old || loaded.otherGenerationIsLost else { continue }
+            guard last > old || loaded.otherGenerationIsLost else {
+                recovered.append(
+                    DatabaseRecovery(
+                        database: entry.number, oldCheckpointLSN: loaded.previousCheckpointLSN, lastWriteLSN: old,
+                        generation: loaded.generation))
+                continue
+            }
             do throws(StoreError) {
                 replayed += try replay(own, on: loaded, through: max(old, last), &meter)
                 recovered.append(
-                    DatabaseRecovery(database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last)))
+                    DatabaseRecovery(
+                        database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last),
+                        generation: loaded.generation + 1))
             } catch {
                 guard Self.concernsOneDatabase.contains(error.code) else { throw error }
                 recovered.append(

@@ -11,6 +11,7 @@ final class StoreContext: Sendable {
     let io: IOContext
     let searcher: Searcher
     let metrics: StoreMetrics
+    let generations = DurableGenerations()
     /// Databases whose vectors wait to be encoded.
     let coding = CodingQueue()
     /// Large buffers of the write path.

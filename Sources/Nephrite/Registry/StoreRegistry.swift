@@ -237,6 +237,7 @@ actor StoreRegistry {
         openNumbers.remove(cell.number)
         if let file = cell.takeFile(.dropped) { try? await file.close() }
         context.log.retention.forget(database: cell.number)
+        context.generations.forget(database: cell.number)
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)
         let number = cell.number
         // The drop is in the log; what fails here is finished when the name is used again or the store opened next.

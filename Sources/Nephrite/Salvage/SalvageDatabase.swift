@@ -55,16 +55,18 @@ struct SalvageDatabase {
             if let body = try? unsafe ResizeBody.decode(operation.bytes) { opened?.add(body.extents) }
         }
         var isWhole = false
+        var isOutdated = false
         var checkpointLSN: UInt64 = 0
         if var reading = opened {
             budget = 8 * min(reading.fileSize, 1 << 50) + (64 << 20)
             isWhole = gather(&reading)
+            isOutdated = reading.isOutdated
             checkpointLSN = reading.header.checkpointLSN
             report.damages += reading.damages
             expectedCount = Int(clamping: reading.header.vectorCount)
             file = reading
         }
-        report.mayIncludeDeleted = !isWhole
+        report.mayIncludeDeleted = !isWhole || isOutdated
         for operation in operations {
             // What a whole checkpoint holds needs nothing from before it, but for the bytes of records that are damaged.
             take(operation, rescuing: isWhole && operation.lsn <= checkpointLSN)

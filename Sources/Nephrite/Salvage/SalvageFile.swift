@@ -26,6 +26,7 @@ struct SalvageFile {
     let identity: DatabaseIdentity
     private var layout: FileLayout
     private(set) var damages: [Damage] = []
+    private let catalogueGeneration: UInt64
 
     /// The newest header that is valid by itself, even if the file no longer reaches as far as it says.
     static func newestHeader(of file: any StorageFile) -> FileHeader? {
@@ -65,10 +66,21 @@ struct SalvageFile {
             salt: ChecksumSalt(uuid: entry.uuid, incarnation: header.incarnation), createdAt: header.createdAt,
             stride: vectorStride(dimension: entry.dimension))
         layout = FileLayout(extents: header.extents)
+        catalogueGeneration = entry.generation
+        if isOutdated {
+            damages.append(
+                damage(
+                    "The newest header in the file is of generation \(header.generation), but the store was shut down "
+                        + "with generation \(entry.generation); what changed in between is lost.",
+                    offset: UInt64(FileHeader.firstPage(generation: entry.generation) * FileHeader.byteCount)))
+        }
         if fileSize < header.endOfExtents {
             damages.append(damage("The file is cut short: it has \(fileSize) bytes of \(header.endOfExtents)."))
         }
     }
+
+    /// Whether the file has lost the newest checkpoint that the catalogue knows of.
+    var isOutdated: Bool { header.generation < catalogueGeneration }
 
     private func damage(_ message: String, offset: UInt64? = nil) -> Damage {
         Damage(

@@ -28,6 +28,10 @@ struct DatabaseOrder {
     var generation: UInt64 = 0
     var checkpointLSN: UInt64 = 0
     var previousCheckpointLSN: UInt64 = 0
+    /// Whether the file is older than the catalogue says: a header was lost, and the database is refused.
+    var isOutdated = false
+    /// Whether this life of the store has put a newer header on disk.
+    var isCheckpointed = false
     /// A header that was written and not synced.
     var written: (generation: UInt64, checkpointLSN: UInt64)?
     var lastLSN: UInt64 = 0
@@ -117,6 +121,7 @@ struct DatabaseOrder {
         guard let written else { return }
         previousCheckpointLSN = checkpointLSN
         (generation, checkpointLSN) = written
+        isCheckpointed = true
         self.written = nil
     }
 

@@ -211,7 +211,8 @@ extension OrderState {
     private func isNeeded(_ lsn: UInt64, by database: UInt32) -> Bool {
         if database == 0 { return (catalogue?.catalogueLSN ?? 0) < lsn }
         if let dropped = log.dropped[database] { return dropped > log.syncedLSN }
-        guard let order = databases[database] else { return false }
+        // The clean shutdown that such a file belies has let go of what it is missing.
+        guard let order = databases[database], !order.isOutdated else { return false }
         return order.previousCheckpointLSN < lsn
     }
 }

@@ -37,6 +37,7 @@ extension OrderState {
         let path = StoragePath(entry.name, "vectors.jvdb")
         if let disk, disk.volatileByteCount(of: path) != nil {
             order.load(path, on: disk)
+            order.isOutdated = order.generation < entry.generation
         } else {
             order.generation = 1
         }
@@ -117,9 +118,18 @@ extension OrderState {
         if claimed > log.syncedLSN {
             violate("O1", "the catalogue knows of commit \(claimed), on disk is only commit \(log.syncedLSN)")
         }
-        guard next.isCleanShutdown else { return }
         for entry in next.entries {
             guard let order = databases[entry.number] else { continue }
+            let known = catalogue?.entries.first { $0.number == entry.number }?.generation ?? 0
+            if entry.generation > max(order.generation, known) {
+                violate("O4", "the catalogue knows of header \(entry.generation) of \(entry.name) before it is on disk")
+            }
+            guard next.isCleanShutdown else { continue }
+            if order.isCheckpointed, entry.generation < order.generation {
+                violate(
+                    "O4",
+                    "the shutdown is called clean, and nothing says that \(entry.name) has header \(order.generation)")
+            }
             if order.lastLSN > order.checkpointLSN {
                 violate(
                     "O4", "the shutdown is called clean before commit \(order.lastLSN) of \(entry.name) is in its file")

@@ -74,17 +74,17 @@ write("body-delete-database", struct.pack("<II", 5, 0))
 write("body-commit", struct.pack("<IIQ", 4, 2, 0x0123456789ABCDEF) + struct.pack("<IIQQQ", 5, 0, 100, 1, 2)
       + struct.pack("<IIQQQ", 6, 0, 200, 3, 4))
 
-def entry(number, dimension, metric, durability, interval, name):
+def entry(number, dimension, metric, durability, interval, generation, name):
     data = struct.pack("<IIBBHIQ", number, dimension, metric, durability, len(name), 0, interval) + UUID
-    data += struct.pack("<Q", 1_700_000_000_000_000_004) + name
+    data += struct.pack("<QQ", 1_700_000_000_000_000_004, generation) + name
     return data + bytes(-len(data) % 8)
 
 indexed = struct.pack("<H", 4) + b"lang" + struct.pack("<H", 11) + b"author.name"
 data = struct.pack("<IIBBHHHQ", 3, 8, 2, 0, 3, 0, len(indexed), 0) + UUID
-data += struct.pack("<Q", 1_700_000_000_000_000_006) + b"pix" + indexed
+data += struct.pack("<QQ", 1_700_000_000_000_000_006, 0) + b"pix" + indexed
 write("catalogue-entry-indexed", data + bytes(-len(data) % 8))
 
-entries = entry(2, 768, 0, 0, 0, b"docs") + entry(1, 3, 1, 1, 5_000_000, b"images-2024_x")
+entries = entry(2, 768, 0, 0, 0, 0x3132333435363738, b"docs") + entry(1, 3, 1, 1, 5_000_000, 0, b"images-2024_x")
 length = 80 + len(entries) + 4
 catalogue = place(length - 4, (0, None, b"NCAT"), (4, "H", 1), (6, "H", 1), (8, None, UUID), (24, "Q", 8), (32, "Q", 950),
                   (40, "Q", 1001), (48, "Q", 43), (56, "I", 3), (60, "I", 1), (64, "I", 2), (68, "I", length),
