@@ -59,16 +59,16 @@ CODE_TARGET static void coarse4(const nephrite_code_query *query, const uint8_t 
 }
 
 // Short rows, four abreast: they lie in one stream all the same, and share the loads of the weights.
-AVX512 __m128i short_rows4(const int8_t *weights, const uint8_t *row, size_t row_bytes, size_t byte_count) {
+AVX512 void short_rows4(const int8_t *weights, const uint8_t *row, size_t row_bytes, size_t byte_count, __m512i *sums) {
     const __m512i mask = _mm512_set1_epi8(15);
-    __m512i lower[4], upper[4];
-    UNROLL for (int r = 0; r < 4; r += 1) lower[r] = upper[r] = _mm512_setzero_si512();
+    __m512i upper[4];
+    UNROLL for (int r = 0; r < 4; r += 1) sums[r] = upper[r] = _mm512_setzero_si512();
     size_t i = 0;
     for (; i + 64 <= byte_count; i += 64) {
         const __m512i w = load(weights + 2 * i), v = load(weights + 2 * i + 64);
         UNROLL for (size_t r = 0; r < 4; r += 1) {
             const __m512i bytes = load(row + r * row_bytes + i);
-            COARSE_STEP(lower[r], upper[r], bytes, w, v);
+            COARSE_STEP(sums[r], upper[r], bytes, w, v);
         }
     }
     if (i < byte_count) {
@@ -78,24 +78,69 @@ AVX512 __m128i short_rows4(const int8_t *weights, const uint8_t *row, size_t row
         const __m512i v = _mm512_maskz_loadu_epi8(part, weights + 2 * i + block);
         UNROLL for (size_t r = 0; r < 4; r += 1) {
             const __m512i bytes = _mm512_maskz_loadu_epi8(part, row + r * row_bytes + i);
-            COARSE_STEP(lower[r], upper[r], bytes, w, v);
+            COARSE_STEP(sums[r], upper[r], bytes, w, v);
         }
     }
-    UNROLL for (int r = 0; r < 4; r += 1) lower[r] = both_sums(lower[r], upper[r]);
-    return sum_lanes4(lower[0], lower[1], lower[2], lower[3]);
+    UNROLL for (int r = 0; r < 4; r += 1) sums[r] = both_sums(sums[r], upper[r]);
 }
 
 enum { short_row_bytes = 256 };
 
-// Sums of four rows that follow one another.
-AVX512 __m128i coarse_rows4(const nephrite_code_query *query, const uint8_t *rows, size_t row_bytes) {
-    const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
-    if (byte_count <= short_row_bytes) {
-        return _mm_srai_epi32(short_rows4(query->coarse, rows, row_bytes, byte_count), 4);
+// In each quarter of a register the sums of its lanes of four others, in their order.
+AVX512 __m512i sum_quarters4(const __m512i *v) {
+    const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// What is left of the sums over lanes of 16 registers after sum_quarters4 of each four.
+AVX512 __m512i sum_quarters(const __m512i *fours) {
+    __m512i halves[2];
+    UNROLL for (int i = 0; i < 2; i += 1) {
+        const __m512i a = fours[2 * i], b = fours[2 * i + 1];
+        halves[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
     }
-    __m512i found[4];
-    UNROLL for (size_t r = 0; r < 4; r += 1) found[r] = coarse_row(query->coarse, rows + r * row_bytes, byte_count);
-    return _mm_srai_epi32(sum_lanes4(found[0], found[1], found[2], found[3]), 4);
+    return _mm512_add_epi32(
+        _mm512_shuffle_i32x4(halves[0], halves[1], 0x88), _mm512_shuffle_i32x4(halves[0], halves[1], 0xdd));
+}
+
+// 16 rows of `steps` times 64 bytes and, if there is a tail, a part of that; all but which part are constants. The weights
+// are in registers, and the compiler is kept from going through all rows at once, for which it has not enough of them.
+AVX512 __m512i fixed_rows16(
+    const __m512i *weights, const int steps, const int has_tail, __mmask64 part, const uint8_t *rows, size_t row_bytes) {
+    const __m512i mask = _mm512_set1_epi8(15);
+    __m512i fours[4];
+    UNROLL for (int g = 0; g < 4; g += 1) {
+        __m512i found[4];
+        UNROLL for (int r = 0; r < 4; r += 1) {
+            __m512i lower = _mm512_setzero_si512(), upper = lower;
+            UNROLL for (int s = 0; s < steps + has_tail; s += 1) {
+                const __m512i bytes =
+                    s < steps ? load(rows + 64 * s) : _mm512_maskz_loadu_epi8(part, rows + 64 * s);
+                COARSE_STEP(lower, upper, bytes, weights[2 * s], weights[2 * s + 1]);
+            }
+            found[r] = both_sums(lower, upper);
+            rows += row_bytes;
+            __asm__ volatile("" : "+v"(found[r]), "+r"(rows));
+        }
+        fours[g] = sum_quarters4(found);
+    }
+    return _mm512_srai_epi32(sum_quarters(fours), 4);
+}
+
+// Sums of 16 rows that follow one another.
+AVX512 __m512i coarse_rows16(const int8_t *weights, const uint8_t *rows, size_t row_bytes, size_t byte_count) {
+    __m512i fours[4];
+    for (int g = 0; g < 4; g += 1, rows += 4 * row_bytes) {
+        __m512i found[4];
+        if (byte_count <= short_row_bytes) {
+            short_rows4(weights, rows, row_bytes, byte_count, found);
+        } else {
+            UNROLL for (size_t r = 0; r < 4; r += 1) found[r] = coarse_row(weights, rows + r * row_bytes, byte_count);
+        }
+        fours[g] = sum_quarters4(found);
+    }
+    return _mm512_srai_epi32(sum_quarters(fours), 4);
 }
 
 // A bit is looked at where it lies, as 1, 2, 4 or 8; its weight is 8, 4, 2 or 1 times what it should be. Four rows

@@ -89,30 +89,52 @@ AVX512 uint32_t keep16(
     return bound_rows(bound, &sums, factors, threshold, lower, upper);
 }
 
+// Sums over signs of 16 rows that follow one another.
+AVX512 __m512i sign_sums16(const nephrite_code_query *query, const uint8_t *rows, size_t row_bytes) {
+    __m128i found[4];
+    UNROLL for (size_t g = 0; g < 4; g += 1) {
+        const uint8_t *start = rows + 4 * g * row_bytes;
+        const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
+        found[g] = sign_sums4(query, four);
+    }
+    const __m256i front = _mm256_inserti128_si256(_mm256_castsi128_si256(found[0]), found[1], 1);
+    const __m256i back = _mm256_inserti128_si256(_mm256_castsi128_si256(found[2]), found[3], 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(front), back, 1);
+}
+
+// The weights of a query for rows of `steps` times 64 bytes and a part.
+AVX512 void load_weights(
+    const int8_t *coarse, const int steps, const int has_tail, size_t tail_bytes, __mmask64 part, __m512i *weights) {
+    UNROLL for (int s = 0; s < 2 * steps; s += 1) weights[s] = load(coarse + 64 * s);
+    if (has_tail) {
+        weights[2 * steps] = _mm512_maskz_loadu_epi8(part, coarse + 128 * steps);
+        weights[2 * steps + 1] = _mm512_maskz_loadu_epi8(part, coarse + 128 * steps + tail_bytes);
+    }
+    // Or they would be read from memory for each row.
+    UNROLL for (int s = 0; s < 2 * (steps + has_tail); s += 1) __asm__("" : "+v"(weights[s]));
+}
+
+// Steps of 64 bytes whose weights have room in registers, beside those of a tail.
+enum { most_steps = 6 };
+
+// `steps` and `has_tail` are constants: rows have so many times 64 bytes, and a part of that; steps below 0: any length.
 AVX512 uint64_t block64_of(
-    const nephrite_code_query *query, const int by_signs, const uint8_t *rows, float threshold, float *lower,
-    float *upper) {
+    const nephrite_code_query *query, const int by_signs, const int steps, const int has_tail, const uint8_t *rows,
+    float threshold, float *lower, float *upper) {
     const size_t code_bytes =
         by_signs ? nephrite_code_sign_bytes(query->dimension) : nephrite_code_nibble_bytes(query->dimension);
     const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
     const nephrite_code_bound *bound = by_signs ? &query->sign_bound : &query->coarse_bound;
     const __m512i all = _mm512_set1_epi32(by_signs ? query->sign_sum : 15 * query->coarse_sum);
     const struct screen screen = make_screen(bound, threshold);
+    const __mmask64 part = (1ull << code_bytes % 64) - 1;
+    __m512i weights[2 * most_steps + 2];
+    if (steps >= 0) load_weights(query->coarse, steps, has_tail, code_bytes % 64, part, weights);
     uint64_t kept = 0;
     for (int first = 0; first < nephrite_code_block_rows; first += 16, rows += 16 * row_bytes) {
-        __m128i found[4];
-        UNROLL for (size_t g = 0; g < 4; g += 1) {
-            const uint8_t *start = rows + 4 * g * row_bytes;
-            if (by_signs) {
-                const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
-                found[g] = sign_sums4(query, four);
-            } else {
-                found[g] = coarse_rows4(query, start, row_bytes);
-            }
-        }
-        const __m256i front = _mm256_inserti128_si256(_mm256_castsi128_si256(found[0]), found[1], 1);
-        const __m256i back = _mm256_inserti128_si256(_mm256_castsi128_si256(found[2]), found[3], 1);
-        const __m512i sums = _mm512_inserti64x4(_mm512_castsi256_si512(front), back, 1);
+        const __m512i sums = by_signs     ? sign_sums16(query, rows, row_bytes)
+                             : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, rows, row_bytes)
+                                          : coarse_rows16(query->coarse, rows, row_bytes, code_bytes);
         struct factors16 factors;
         load_factors16(rows + code_bytes, row_bytes, &factors);
         const __m512 scale = bound->correction == 0 ? (__m512)factors.scale : corrected_scale(&factors);
@@ -124,8 +146,24 @@ AVX512 uint64_t block64_of(
     return kept;
 }
 
+#define FIXED_LENGTH(steps)                                                                                           \
+    case 2 * (steps): return block64_of(query, 0, steps, 0, rows, threshold, lower, upper);                           \
+    case 2 * (steps) + 1: return block64_of(query, 0, steps, 1, rows, threshold, lower, upper);
+
 CODE_TARGET static uint64_t block64_screened(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
-    return by_signs ? block64_of(query, 1, rows, threshold, lower, upper)
-                    : block64_of(query, 0, rows, threshold, lower, upper);
+    if (by_signs) return block64_of(query, 1, -1, 0, rows, threshold, lower, upper);
+    const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
+    switch (byte_count / 64 * 2 + (byte_count % 64 != 0)) {
+        FIXED_LENGTH(0)
+        FIXED_LENGTH(1)
+        FIXED_LENGTH(2)
+        FIXED_LENGTH(3)
+        FIXED_LENGTH(4)
+        FIXED_LENGTH(5)
+        FIXED_LENGTH(6)
+    default: return block64_of(query, 0, -1, 0, rows, threshold, lower, upper);
+    }
 }
+
+#undef FIXED_LENGTH

@@ -85,9 +85,14 @@ CODE_TARGET static void pass64(
         load_factors16(rows + 16 * g * row_bytes + byte_count, row_bytes, &factors[g]);
         scales[g] = queries[0]->coarse_bound.correction == 0 ? (__m512)factors[g].scale : corrected_scale(&factors[g]);
     }
-    for (size_t first = 0; first < count; first += 4, weights += 4 * padded) {
+    // The next block is turned over column by column, which no hardware prefetcher follows: so many lines of it after
+    // each four queries. All at once they would have to wait for one another, and the queries for them.
+    const uint8_t *next = rows + nephrite_code_block_rows * row_bytes;
+    const size_t lines = (nephrite_code_block_rows * row_bytes / 64 + (count + 3) / 4 - 1) / ((count + 3) / 4);
+    for (size_t first = 0; first < count; first += 4, weights += 4 * padded, next += 64 * lines) {
         __m512i sums[4][4];
         sum_pass(unpacked, weights, padded, sums);
+        for (size_t line = 0; line < lines; line += 1) __builtin_prefetch(next + 64 * line, 0, 2);
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
             survivors[q] = keep_pass(
                 queries[q], sums[q - first], factors, scales, thresholds[q], upper + nephrite_code_block_rows * q);

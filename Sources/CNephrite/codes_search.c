@@ -54,24 +54,75 @@ static void offer(nephrite_code_search *search, float lower) {
     }
 }
 
-// Bounds the first waiting rows by both planes, up to 16 of them.
-static void refine_group(const nephrite_code_set *set, nephrite_code_search *search) {
-    const uint8_t *high[group_rows], *low[group_rows];
-    uint32_t slots[group_rows];
-    float lower[group_rows], upper[group_rows];
-    size_t count = 0, taken = 0;
-    for (; taken < search->pending_count && count < group_rows; taken += 1) {
-        if (search->pending[taken].upper < search->threshold) continue;
-        high[count] = search->pending_high[taken];
-        low[count] = search->pending_low[taken];
-        slots[count] = search->pending[taken].slot;
-        count += 1;
+static inline size_t row_stride(const nephrite_code_search *search) {
+    return nephrite_code_nibble_bytes(search->query->dimension) + nephrite_code_factor_bytes;
+}
+
+// Rows that wait and reach a bound.
+static size_t count_reaching(const nephrite_code_search *search, float bound) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < search->pending_count; i += 1) count += search->pending_upper[i] >= bound;
+    return count;
+}
+
+// A bound that about 16 of the rows that wait reach, more than 8 where that is easily found: halving takes a few turns.
+static float choose_pivot(const nephrite_code_search *search) {
+    if (search->pending_count <= group_rows) return -INFINITY;
+    float least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < search->pending_count; i += 1) {
+        least = search->pending_upper[i] < least ? search->pending_upper[i] : least;
+        most = search->pending_upper[i] > most ? search->pending_upper[i] : most;
     }
-    search->pending_count -= taken;
-    memmove(search->pending, search->pending + taken, search->pending_count * sizeof search->pending[0]);
-    memmove(search->pending_high, search->pending_high + taken, search->pending_count * sizeof(void *));
-    memmove(search->pending_low, search->pending_low + taken, search->pending_count * sizeof(void *));
+    if (least < search->threshold) least = search->threshold;
+    for (int turn = 0; turn < 10; turn += 1) {
+        const float middle = least * 0.5f + most * 0.5f;
+        const size_t count = count_reaching(search, middle);
+        if (count > group_rows) {
+            least = middle;
+        } else if (count <= group_rows / 2) {
+            most = middle;
+        } else {
+            return middle;
+        }
+    }
+    return least;
+}
+
+// Takes up to 16 of the rows that wait out, the most promising ones; those below the threshold go. Without a branch for
+// a row: which way it went could not be foreseen.
+static size_t take_best(nephrite_code_search *search, uint32_t *slots) {
+    const float threshold = search->threshold, pivot = choose_pivot(search);
+    const float wanted = pivot < threshold ? threshold : pivot;
+    float *upper = search->pending_upper;
+    size_t count = 0, kept = 0;
+    for (size_t i = 0; i < search->pending_count; i += 1) {
+        const float bound = upper[i];
+        const uint32_t slot = search->pending_slots[i];
+        const size_t is_taken = (bound >= wanted) & (count < group_rows);
+        slots[count] = slot;
+        count += is_taken;
+        upper[kept] = bound;
+        search->pending_slots[kept] = slot;
+        kept += (bound >= threshold) & (is_taken ^ 1);
+    }
+    search->pending_count = kept;
+    return count;
+}
+
+// Bounds the most promising of the rows that wait by both planes: they raise the threshold, which spares others.
+static void refine_best(const nephrite_code_set *set, nephrite_code_search *search) {
+    const uint8_t *high[group_rows], *low[group_rows];
+    uint32_t slots[group_rows + 1];
+    float lower[group_rows], upper[group_rows];
+    const size_t count = take_best(search, slots);
     if (count == 0) return;
+    const nephrite_code_rows *rows = &search->pending_rows;
+    const ptrdiff_t stride = (ptrdiff_t)row_stride(search);
+    for (size_t i = 0; i < count; i += 1) {
+        const ptrdiff_t offset = ((ptrdiff_t)slots[i] - (ptrdiff_t)rows->first_slot) * stride;
+        high[i] = (const uint8_t *)rows->high + offset;
+        low[i] = (const uint8_t *)rows->low + offset;
+    }
     search->refined_count += count;
     uint32_t left = set->refine16(search->query, high, low, count, search->threshold, lower, upper);
     for (; left != 0; left &= left - 1) {
@@ -83,31 +134,54 @@ static void refine_group(const nephrite_code_set *set, nephrite_code_search *sea
 }
 
 void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search) {
-    while (search->pending_count > 0) refine_group(set, search);
+    while (search->pending_count > 0) refine_best(set, search);
 }
 
 static inline void prefetch_row(const uint8_t *row, size_t byte_count) {
     for (size_t line = 0; line < byte_count; line += 64) __builtin_prefetch(row + line);
 }
 
-// Has the survivors of a block wait for their low planes, and goes on with those that have waited longest.
+// Rows that wait lie in one piece of memory: bounds them before rows of another come.
+static void look_at(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows) {
+    if (search->pending_count > 0) {
+        const uintptr_t ahead = ((uintptr_t)rows->first_slot - search->pending_rows.first_slot) * row_stride(search);
+        const int is_same = (uintptr_t)rows->high - (uintptr_t)search->pending_rows.high == ahead &&
+                            (uintptr_t)rows->low - (uintptr_t)search->pending_rows.low == ahead;
+        if (is_same) return;
+        nephrite_code_search_settle(set, search);
+    }
+    search->pending_rows = *rows;
+}
+
+// Has the survivors of a block wait.
 static void wait_for(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
     uint64_t survivors, const float *upper) {
-    const size_t stride = nephrite_code_nibble_bytes(search->query->dimension) + nephrite_code_factor_bytes;
+    const size_t stride = row_stride(search);
     for (; survivors != 0; survivors &= survivors - 1) {
         const size_t place = (size_t)__builtin_ctzll(survivors), row = first_row + place;
-        if (upper[place] < search->threshold) continue;
-        if (search->pending_count == nephrite_code_pending_rows) refine_group(set, search);
-        const uint8_t *high = (const uint8_t *)rows->high + row * stride;
-        const uint8_t *low = (const uint8_t *)rows->low + row * stride;
-        prefetch_row(low, stride);
-        if (rows->signs != NULL) prefetch_row(high, stride);
-        const size_t index = search->pending_count++;
-        search->pending[index] = (nephrite_code_candidate){rows->first_slot + (uint32_t)row, upper[place]};
-        search->pending_high[index] = high;
-        search->pending_low[index] = low;
+        if (search->pending_count == nephrite_code_pending_rows) refine_best(set, search);
+        prefetch_row((const uint8_t *)rows->low + row * stride, stride);
+        if (rows->signs != NULL) prefetch_row((const uint8_t *)rows->high + row * stride, stride);
+        const size_t index = search->pending_count;
+        // What has no bound is looked at first.
+        search->pending_upper[index] = upper[place] == upper[place] ? upper[place] : INFINITY;
+        search->pending_slots[index] = rows->first_slot + (uint32_t)row;
+        search->pending_count += !(upper[place] < search->threshold);
     }
+}
+
+// Takes what a block leaves. The best of the rows that wait are bounded when the scan has seen twice as many rows as the
+// last time: the more it has seen, the fewer of them are in vain. The first time is when there are enough of them.
+static void take_block(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
+    uint64_t mask, uint64_t survivors, const float *upper) {
+    if (survivors != 0) wait_for(set, search, rows, first_row, survivors, upper);
+    search->seen_count += (size_t)__builtin_popcountll(mask);
+    if (search->seen_count < search->next_count || search->pending_count < group_rows) return;
+    refine_best(set, search);
+    search->next_count = 2 * search->seen_count;
 }
 
 void nephrite_code_search_blocks(
@@ -118,6 +192,7 @@ void nephrite_code_search_blocks(
     const size_t stride = by_signs ? nephrite_code_sign_stride(dimension)
                                    : nephrite_code_nibble_bytes(dimension) + nephrite_code_factor_bytes;
     const uint8_t *start = by_signs ? rows->signs : rows->high;
+    look_at(set, search, rows);
     for (size_t b = 0; b < block_count; b += 1) {
         _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
         const size_t first = b * nephrite_code_block_rows;
@@ -126,7 +201,7 @@ void nephrite_code_search_blocks(
             by_signs
                 ? nephrite_code_scan_signs(set, search->query, block, masks[b], search->threshold, lower, upper)
                 : nephrite_code_scan(set, search->query, block, masks[b], search->threshold, lower, upper);
-        if (survivors != 0) wait_for(set, search, rows, first, survivors, upper);
+        take_block(set, search, rows, first, masks[b], survivors, upper);
     }
 }
 
@@ -153,16 +228,15 @@ void nephrite_code_search_many(
     _Alignas(64) float lower[16 * nephrite_code_block_rows];
     const size_t stride = nephrite_code_nibble_bytes(searches[0]->query->dimension) + nephrite_code_factor_bytes;
     float *upper = nephrite_code_pass_uppers(scratch);
-    for (size_t q = 0; q < count; q += 1) queries[q] = searches[q]->query;
+    for (size_t q = 0; q < count; q += 1) {
+        queries[q] = searches[q]->query;
+        look_at(set, searches[q], rows);
+    }
     for (size_t b = 0; b < block_count; b += 1) {
         if (masks[b] == 0) continue;
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = (const uint8_t *)rows->high + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
-        // The next block is turned over column by column, which no hardware prefetcher follows.
-        for (size_t line = 0; line < nephrite_code_block_rows * stride; line += 64) {
-            __builtin_prefetch(block + nephrite_code_block_rows * stride + line, 0, 2);
-        }
         if (set->pass64 != NULL && __builtin_popcountll(masks[b]) >= nephrite_code_dense_rows) {
             set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
             for (size_t q = 0; q < count; q += 1) survivors[q] &= masks[b];
@@ -175,8 +249,8 @@ void nephrite_code_search_many(
             }
         }
         for (size_t q = 0; q < count; q += 1) {
-            if (survivors[q] == 0) continue;
-            wait_for(set, searches[q], rows, first, survivors[q], upper + q * nephrite_code_block_rows);
+            take_block(
+                set, searches[q], rows, first, masks[b], survivors[q], upper + q * nephrite_code_block_rows);
         }
     }
 }

@@ -5,11 +5,11 @@
 import Foundation
 import Nephrite
 
-/// Measures on the data sets that are there: synthetic 768-d, Fashion-MNIST, the WordNet sample, and synthetic 128-d.
+/// Measures on the data sets that are there: synthetic 768-d, Fashion-MNIST, the WordNet sample, GloVe 50-d, and synthetic 128-d.
 func measureCertified(_ options: SuiteOptions) async throws -> [Measurement] {
     try WordNetSample.prepare()
     var result: [Measurement] = []
-    for name in ["syn768", "fashion", WordNetSample.name, "syn128"]
+    for name in ["syn768", "fashion", WordNetSample.name, "glove50", "syn128"]
     where FileManager.default.fileExists(atPath: "\(Dataset.root)/\(name)")
         && (options.datasets.isEmpty || options.datasets.contains(name))
     {

@@ -6,8 +6,8 @@
 #include "nephrite_codes.h"
 
 enum {
-    /// Rows that wait until their low planes have arrived, at most.
-    nephrite_code_pending_rows = 32,
+    /// Rows that wait to be bounded by both planes, at most.
+    nephrite_code_pending_rows = 64,
     /// Queries that one call takes at most.
     nephrite_code_search_queries = 64,
 };
@@ -17,6 +17,14 @@ typedef struct {
     uint32_t slot;
     float upper;
 } nephrite_code_candidate;
+
+/// Where rows are that follow one another: the first of them in each plane, and its slot.
+typedef struct {
+    const void *high, *low;
+    /// Null: rows are bounded by the high plane first.
+    const void *signs;
+    uint32_t first_slot;
+} nephrite_code_rows;
 
 /// A query's state on one thread. The caller makes it with nephrite_code_search_init, may raise `threshold` between
 /// calls, and takes candidates out.
@@ -34,18 +42,14 @@ typedef struct {
     size_t candidate_count;
     /// Rows that have been bounded by both planes.
     size_t refined_count;
+    /// Rows that the scan has looked at, and how many it will have when the best of those that wait are bounded next.
+    size_t seen_count, next_count;
     size_t pending_count;
-    nephrite_code_candidate pending[nephrite_code_pending_rows];
-    const void *pending_high[nephrite_code_pending_rows], *pending_low[nephrite_code_pending_rows];
+    /// Rows that wait: upper bounds by the first stage, never NaN, and slots; and rows of the memory that all are in.
+    float pending_upper[nephrite_code_pending_rows];
+    uint32_t pending_slots[nephrite_code_pending_rows];
+    nephrite_code_rows pending_rows;
 } nephrite_code_search;
-
-/// Where rows are that follow one another: the first of them in each plane, and its slot.
-typedef struct {
-    const void *high, *low;
-    /// Null: rows are bounded by the high plane first.
-    const void *signs;
-    uint32_t first_slot;
-} nephrite_code_rows;
 
 /// Makes a search that has seen nothing; `lowers` has room for `limit` floats, 1 or more.
 void nephrite_code_search_init(

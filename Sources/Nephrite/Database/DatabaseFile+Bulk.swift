@@ -27,6 +27,7 @@ extension DatabaseFile {
         try Task.checkCancellation()
         try rows.checkShape(identity)
         await context.log.queue.waitForRoom()
+        try await context.pacer.waitForTurn(byteCount: rows.count * identity.vectorByteCount)
         let vectors = try encoder.contiguous(rows)
         let reservation = try await reserve(slotCount: rows.count)
         let outcome = try await place(rows, vectors, condition, encoder, reservation)

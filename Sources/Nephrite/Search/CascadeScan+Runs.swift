@@ -21,7 +21,7 @@ extension CascadeScan {
     private func forEachRun(_ pages: Range<Int>, _ codes: CodeView, _ body: (Range<Int>) throws -> Void) throws {
         guard let (longest, chunk) = runLength(codes) else { return }
         var page = pages.lowerBound
-        var length = 1
+        var length = coded[0].threshold == -.infinity ? 1 : longest
         while page < pages.upperBound {
             try Task.checkCancellation()
             let end = min(pages.upperBound, page + length, (page / chunk + 1) * chunk)
@@ -68,6 +68,7 @@ extension CascadeScan {
     /// - Parameter masks: a word for each 64 slots.
     /// - Returns: how many rows have a code.
     private func findCoded(_ pages: Range<Int>, _ masks: UnsafeMutablePointer<UInt64>) throws -> Int {
+        let records = snapshot.records
         var next = unsafe masks
         var rowCount = 0
         func note(_ mask: UInt64, word: Int) throws {
@@ -77,7 +78,7 @@ extension CascadeScan {
             unsafe next += 1
         }
         for page in pages {
-            let live = snapshot.records.liveWords(ofPage: page)
+            let live = records.liveWords(ofPage: page)
             try note(live.low, word: 2 * page)
             try note(live.high, word: 2 * page + 1)
         }

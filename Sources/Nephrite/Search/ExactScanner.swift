@@ -35,9 +35,9 @@ struct ExactScanner: Sendable {
         self.query = query
         sign = metric == .euclidean ? -1 : 1
         best = TopK(limit: limit, floor: floor)
-        // In double: a square of any float fits, so no norm but that of the zero vector is zero.
+        // In double: a square of any float fits, so no norm but that of the zero vector is zero. Cosines alone want it.
         var squares = 0.0
-        for component in query { squares += Double(component) * Double(component) }
+        if metric == .cosine { for component in query { squares += Double(component) * Double(component) } }
         queryNorm = Float(squares.squareRoot())
     }
 

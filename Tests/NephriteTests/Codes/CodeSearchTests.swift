@@ -50,8 +50,9 @@ import Testing
     }
 
     @Test(
-        "A block leaves the rows that are left one by one, whatever the threshold", arguments: [50, 128, 300, 784],
-        [nil, 2.33])
+        "A block leaves the rows that are left one by one, whatever the threshold",
+        // Rows of 0 … 6 times 64 bytes of nibbles, with and without a part of that, and longer ones.
+        arguments: [50, 128, 200, 256, 300, 384, 400, 512, 600, 640, 700, 768, 784, 1_000], [nil, 2.33])
     func blocks(_ dimension: Int, _ deviations: Double?) throws {
         for metric in Self.metrics {
             let sample = try Sample(dimension, metric: metric, deviations: deviations)
@@ -113,6 +114,29 @@ import Testing
                     }
                 }
             }
+        }
+    }
+
+    @Test("Rows that wait are bounded where they are, also after rows of other memory have come", arguments: [50, 300])
+    func twoPieces(_ dimension: Int) throws {
+        let sample = try Sample(dimension, metric: .dot, deviations: nil)
+        let code = sample.codes[0], limit = 10, stride = sample.codec.highStride
+        for set in CodeKernels.all {
+            let best = Self.bounds(set, sample, code, Array(0..<Self.rowCount)).map(\.lower)
+            let search = CodeSearch(code, limit: limit, threshold: -.infinity)
+            // A copy of the last block lies elsewhere, and comes first; few of its rows take part, so that they wait.
+            let (high, low) = (Array(sample.high[(128 * stride)...]), Array(sample.low[(128 * stride)...]))
+            let some: UInt64 = 0x101
+            unsafe high.withUnsafeBytes { high in
+                unsafe low.withUnsafeBytes { low in
+                    var rows = unsafe nephrite_code_rows(
+                        high: high.baseAddress!, low: low.baseAddress!, signs: nil, first_slot: 1_128)
+                    unsafe nephrite_code_search_blocks(set.pointer, search.pointer, &rows, [some], 1)
+                }
+            }
+            Self.search(set, sample, [search], [.max, .max, .max ^ some], isShared: false)
+            let threshold = best.filter { !$0.isNaN }.sorted(by: >)[limit - 1]
+            #expect(search.threshold == threshold, "\(set.name)")
         }
     }
 
