@@ -9,6 +9,8 @@ import Testing
 @Suite(.tags(.fault)) struct OverlayFaultTests {
     private let path = StoragePath("file")
 
+    private var badBlocks: FaultPlan { FaultPlan([.badBlock(1, of: path), .badBlock(4, of: path)]) }
+
     /// A file of 20,000 bytes, of which the second block of 4 KiB and the last one cannot be read.
     private func withBadSectors(
         asZeros: Bool, _ body: (OverlayFileSystem, SimulatedFileSystem, inout [UInt8]) throws -> Void
@@ -16,7 +18,7 @@ import Testing
         let base = SimulatedFileSystem()
         try base.openRoot(createIfMissing: true)
         try base.open(path, .createNew).put(pattern(20_000), at: 0)
-        base.inject(FaultPlan([.badBlock(1, of: path), .badBlock(4, of: path)]))
+        base.inject(badBlocks)
         let overlay = OverlayFileSystem(over: base, readsBadSectorsAsZeros: asZeros)
         try overlay.openRoot(createIfMissing: false)
         var wanted = pattern(20_000)
@@ -43,11 +45,13 @@ import Testing
 
     @Test("A block that is found unreadable is zeros in a mapping that was made before")
     func mapsAroundBadSectors() throws {
-        try withBadSectors(asZeros: true) { overlay, _, wanted in
+        try withBadSectors(asZeros: true) { overlay, base, wanted in
             let file = try overlay.open(path, .read)
             let space = try overlay.reserveAddressSpace(byteCount: 1 << 16)
             // A real mapping has a signal for whoever touches the block.
+            base.inject(.none)
             try file.map(offset: 0, length: 20_000, into: space, at: 0)
+            base.inject(badBlocks)
             #expect(try file.bytes(30_000, at: 0) == wanted)
             #expect(space.bytes(20_000, at: 0) == wanted)
         }
