@@ -37,7 +37,10 @@ func probeSearching(_ request: ProbeRequest) async throws -> ProbeReport {
     let queries = try Dataset("syn768").queries()
     let file = ProcessMemory.kilobytes("RssFile")
     return try await withVectorStore(at: request.path) { store in
-        let snapshot = try await store.database(request.database).snapshot()
+        let database = try await store.database(request.database)
+        // The file of codes is there; until it has been checked against its checksums, searches read the vectors.
+        for try await _ in database.encodeVectors() {}
+        let snapshot = try await database.snapshot()
         let mode = request.recall < 1 ? SearchMode.approximate(recall: request.recall) : .exact
         for index in 0..<100 {
             _ = try await snapshot.search(queries.row(index), k: 10, options: SearchOptions(mode: mode))

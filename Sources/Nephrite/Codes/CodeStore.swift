@@ -133,10 +133,10 @@ final class CodeStore: Sendable {
 
     /// Forgets the codes of slots that are being handed out again. Nothing has been written to the slots yet, and no
     /// snapshot reaches what they held: whoever sees the new record sees that it has no code.
-    func forget(_ operations: [BatchOperation]) {
+    func forget(slots: some Sequence<UInt32>) {
         let coded = shared.withLock { $0.coded }
         guard !coded.isEmpty else { return }
-        for operation in operations where operation.kind == .store { coded.remove(slot: operation.slot) }
+        for slot in slots { coded.remove(slot: slot) }
     }
 
     /// Closes the file. Views stay as they are for snapshots that outlive it.

@@ -50,20 +50,29 @@ final class DataFile: Sendable {
         try payloads.flush()
     }
 
-    /// Writes the vectors and payloads of a bulk commit and makes them durable (O3).
+    /// Writes the vectors of a bulk commit, then the payloads, when they are given, and makes all of it durable (O3); if none
+    /// are given there will be no commit, and nothing more is done.
     func place(
-        _ placement: BulkPlacement, layout: FileLayout, vectorByteCount: Int
-    ) -> Result<Void, FileSystemError> {
+        _ vectors: VectorPlacement, then payloads: Handover<PayloadPlacement?>, vectorByteCount: Int
+    ) async -> Result<Void, FileSystemError> {
+        if case .failure(let error) = noting({ () throws(FileSystemError) in
+            try vectors.write(to: file, stride: stride, vectorByteCount: vectorByteCount)
+        }) {
+            return .failure(error)
+        }
+        guard let payloads = await payloads.take() else { return .success(()) }
+        return noting { () throws(FileSystemError) in
+            try payloads.write(to: file)
+            try synchronizeData()
+        }
+    }
+
+    /// Makes calls that may start a write-back: of one that failed, as of a sync, only the first to ask is told.
+    private func noting(_ body: () throws(FileSystemError) -> Void) -> Result<Void, FileSystemError> {
         do throws(FileSystemError) {
-            do throws(FileSystemError) {
-                try placement.write(to: file, layout: layout, stride: stride, vectorByteCount: vectorByteCount)
-            } catch {
-                // Of a write-back that failed, as of a sync, only the first to ask is told.
-                if error.call == .synchronizeData { failedSync.withLock { $0 = error } }
-                throw error
-            }
-            return .success(try synchronizeData())
+            return .success(try body())
         } catch {
+            if error.call == .synchronizeData { failedSync.withLock { $0 = $0 ?? error } }
             return .failure(error)
         }
     }

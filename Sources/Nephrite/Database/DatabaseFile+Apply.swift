@@ -11,7 +11,7 @@ extension DatabaseFile {
         _ parts: [(part: CommitPart, lsn: UInt64)],
         expecting expected: (fingerprint: StateFingerprint, liveCount: Int)
     ) throws(StoreError) -> DatabaseSnapshot {
-        index.directory.prepareToChange(epoch: epoch)
+        prepareDirectory()
         for (part, lsn) in parts {
             let context = DatabaseIndex.Context(
                 identity: identity, lsn: lsn, epoch: epoch, bucketCapacity: layout.bucketCapacity)
@@ -28,8 +28,16 @@ extension DatabaseFile {
             throw .corruption(
                 "The index after commit \(lastCommitLSN) is not what the log recorded.", database: identity.name)
         }
+        isDirectoryPrepared = false
         updatedAt = context.configuration.environment.clock.wallNanoseconds()
         return makeSnapshot()
+    }
+
+    /// Readies the directory for the next commits to be applied; what is staged meanwhile does not change it.
+    func prepareDirectory() {
+        guard !isDirectoryPrepared else { return }
+        isDirectoryPrepared = true
+        index.directory.prepareToChange(epoch: epoch)
     }
 
     private static func apply(

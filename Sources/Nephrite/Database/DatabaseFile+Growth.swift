@@ -4,32 +4,52 @@ import StorageFormat
 import StorageIO
 
 extension DatabaseFile {
+    /// What a batch takes of the file.
+    struct SpaceNeed: Sendable {
+        /// Slots that it does not have yet.
+        let slots: Int
+        /// Ids that it may add to the directory.
+        let ids: Int
+        let payloadUnits: Int
+
+        init(slots: Int, ids: Int, payloadUnits: Int) {
+            self.slots = slots
+            self.ids = ids
+            self.payloadUnits = payloadUnits
+        }
+
+        init(_ batch: OperationBatch) {
+            slots = batch.slotCount
+            ids = slots
+            payloadUnits = batch.payloadUnitCount
+        }
+    }
+
     /// Whether a batch fits without growing the file.
-    func hasRoom(for batch: OperationBatch) -> Bool { demand(for: batch) == nil }
+    func hasRoom(for need: SpaceNeed) -> Bool { demand(for: need) == nil }
 
     /// What the file must hold for a batch to be staged; nil if it does already.
-    private func demand(for batch: OperationBatch) -> GrowthPlan.Demand? {
-        let slotCount = batch.slotCount
-        if slotCount == 0 { return nil }
-        let units = batch.payloadUnitCount
-        let neededSlots = max(0, slots.highWater + slotCount - slots.freeCount)
+    private func demand(for need: SpaceNeed) -> GrowthPlan.Demand? {
+        if need.ids == 0 { return nil }
+        let neededSlots = max(0, slots.highWater + need.slots - slots.freeCount)
         let slotsFit = neededSlots <= layout.slotCapacity(stride: identity.stride)
-        let unitsFit = payload.canExtend(by: units, capacity: layout.payloadUnitCapacity)
-        let idsWanted = index.directory.count + pendingInserts + slotCount
+        let unitsFit = payload.canExtend(by: need.payloadUnits, capacity: layout.payloadUnitCapacity)
+        let idsWanted = index.directory.count + pendingInserts + need.ids
         let bucketsFit = idsWanted * 4 <= layout.bucketCapacity * 3
         if slotsFit, unitsFit, bucketsFit { return nil }
         var buckets = max(layout.bucketCapacity, IDDirectory.minimumBucketCount)
         while idsWanted * 4 > buckets * 3 { buckets *= 2 }
-        return GrowthPlan.Demand(slots: neededSlots, payloadUnits: payload.highWater + units, buckets: buckets)
+        return GrowthPlan.Demand(
+            slots: neededSlots, payloadUnits: payload.highWater + need.payloadUnits, buckets: buckets)
     }
 
     /// Grows the file until a batch fits.
-    func makeRoom(for batch: OperationBatch) async throws {
+    func makeRoom(for need: SpaceNeed) async throws {
         while true {
             try checkOpen()
-            guard let demand = demand(for: batch) else { return }
+            guard let demand = demand(for: need) else { return }
             reclaimSpace()
-            if hasRoom(for: batch) { return }
+            if hasRoom(for: need) { return }
             if isGrowing {
                 await waitForChange()
                 continue
@@ -42,20 +62,19 @@ extension DatabaseFile {
             do {
                 try await grow(to: demand)
             } catch let error as StoreError where error.code == .diskFull {
-                if fitsFullDirectory(batch) { return }
+                if fitsFullDirectory(need) { return }
                 throw error
             }
         }
     }
 
     /// On a full disk the directory may fill to 90 % before inserts are refused (O5).
-    func fitsFullDirectory(_ batch: OperationBatch) -> Bool {
-        let slotCount = batch.slotCount
-        guard (index.directory.count + pendingInserts + slotCount) * 10 <= layout.bucketCapacity * 9 else {
+    func fitsFullDirectory(_ need: SpaceNeed) -> Bool {
+        guard (index.directory.count + pendingInserts + need.ids) * 10 <= layout.bucketCapacity * 9 else {
             return false
         }
-        return slots.canAllocate(slotCount, capacity: layout.slotCapacity(stride: identity.stride))
-            && payload.canExtend(by: batch.payloadUnitCount, capacity: layout.payloadUnitCapacity)
+        return slots.canAllocate(need.slots, capacity: layout.slotCapacity(stride: identity.stride))
+            && payload.canExtend(by: need.payloadUnits, capacity: layout.payloadUnitCapacity)
     }
 
     /// Grows by no more than an eighth of the space there is, unless more is needed: what an allocation that fails has

@@ -11,7 +11,7 @@ extension DatabaseFile {
         try Task.checkCancellation()
         await context.log.queue.waitForRoom()
         while true {
-            try await makeRoom(for: batch)
+            try await makeRoom(for: SpaceNeed(batch))
             if batch.bulk != nil {
                 if let version = try await placeAndWait(batch) { return version }
                 continue
@@ -30,20 +30,23 @@ extension DatabaseFile {
         while true {
             try checkOpen()
             let batch = OperationBatch(log: LogBuffer(capacity: 96 * ids.count + 160), operations: [])
-            for id in ids where isPresent(id) { encoder.append(delete: id, condition: condition, to: batch) }
+            let applied = applied
+            for id in ids where isPresent(id, in: applied) {
+                encoder.append(delete: id, condition: condition, to: batch)
+            }
             if batch.operations.isEmpty { return (0, nil) }
             if let version = try await stageAndWait(batch) { return (batch.operations.count, version) }
             await waitForChange()
         }
     }
 
-    private func isPresent(_ id: String) -> Bool {
+    private func isPresent(_ id: String, in applied: AppliedState) -> Bool {
         var id = id
         return id.withUTF8 { utf8 in
             let bytes = UnsafeRawBufferPointer(utf8)
             let hash = unsafe IDHash.hash(bytes, key: identity.hashKey)
             if let place = unsafe pending.find(bytes, hash: hash) { return pending.operation(place).kind == .store }
-            return unsafe appliedSlot(bytes, hash: hash) != nil
+            return unsafe applied.slot(of: bytes, hash: hash) != nil
         }
     }
 
@@ -56,59 +59,8 @@ extension DatabaseFile {
         return try await enqueue(part)
     }
 
-    /// Like ``stageAndWait(_:)`` for a bulk batch: it is judged while an I/O thread puts its vectors and payloads in place
-    /// and syncs them. Until it is in the queue, who writes one of its ids waits, as for a transaction that prepares.
-    ///
-    /// - Returns: nil if a commit was in the way that was being prepared, once that may have changed.
-    private func placeAndWait(_ batch: OperationBatch) async throws -> RecordVersion? {
-        try checkOpen()
-        // Like a transaction that prepares: the log task must remember what it undid until this is in the queue.
-        context.log.preparing.add(1, ordering: .acquiringAndReleasing)
-        defer { context.log.preparing.subtract(1, ordering: .acquiringAndReleasing) }
-        allocate(batch)
-        let placement = BulkPlacement(batch)
-        let dataFile = dataFile
-        let layout = layout
-        let identity = identity
-        let (staged, seen, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
-            group.addTask(executorPreference: context.io.executor) {
-                dataFile.place(placement, layout: layout, vectorByteCount: identity.vectorByteCount)
-            }
-            let staged = Result { try stage(batch) }
-            return (staged, changeCount, await group.next() ?? .success(()))
-        }
-        let part: CommitPart
-        switch staged {
-        case .success(let judged?): part = judged
-        case .success(nil):
-            // What was in the way may have gone while the I/O thread was at work, and would wake nobody any more.
-            if changeCount == seen { await waitForChange() }
-            release(batch)
-            return nil
-        case .failure(let error):
-            // Not before now: the I/O thread was writing there.
-            release(batch)
-            throw error
-        }
-        do {
-            if case .failure(let error) = placed {
-                // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
-                // file can no longer be trusted to report errors (O8).
-                if error.call == .synchronizeData { context.fence(StoreError(error, database: identity.name)) }
-                throw StoreError(error, database: identity.name)
-            }
-            try checkOpen()
-        } catch {
-            undo(part)
-            throw error
-        }
-        // Who waits because of an id of this batch goes on when this actor is free: then the batch is in the queue.
-        wakeWaiters()
-        return try await enqueue(part)
-    }
-
     /// Gives a staged part its place in the log and waits for its outcome.
-    private func enqueue(_ part: CommitPart) async throws -> RecordVersion {
+    func enqueue(_ part: CommitPart) async throws -> RecordVersion {
         let isDurable = identity.options.durability == .durable
         return try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<RecordVersion, any Error>) in
@@ -143,7 +95,9 @@ extension DatabaseFile {
         case duplicate
     }
 
-    private func lookUp(_ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32) -> Lookup {
+    private func lookUp(
+        _ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32, in applied: AppliedState
+    ) -> Lookup {
         if let place = unsafe pending.find(id, hash: hash) {
             if place.serial == serial { return .duplicate }
             let lsn = pending.lsn(serial: place.serial)
@@ -154,8 +108,8 @@ extension DatabaseFile {
                 Current(
                     slot: operation.slot, lsn: lsn, contentChecksum: operation.contentChecksum, isPending: true))
         }
-        guard let slot = unsafe appliedSlot(id, hash: hash) else { return .absent(pendingLSN: 0) }
-        let entry = index.records[Int(slot)]
+        guard let slot = unsafe applied.slot(of: id, hash: hash) else { return .absent(pendingLSN: 0) }
+        let entry = applied.index.records[Int(slot)]
         return .present(
             Current(
                 slot: slot, lsn: entry.lsn,
@@ -171,15 +125,18 @@ extension DatabaseFile {
         var liveDelta = 0
         var inserts = 0
         var dependsOn: Set<UInt64> = []
+        let applied = applied
         for index in batch.operations.indices {
             // A batch that waited for a prepared transaction is judged a second time.
             batch.operations[index].previousSlot = BatchOperation.noSlot
             let operation = batch.operations[index]
             if index + Self.prefetchDistance < batch.operations.count {
-                self.index.directory.prefetch(hash: batch.operations[index + Self.prefetchDistance].idHash)
+                let hash = batch.operations[index + Self.prefetchDistance].idHash
+                applied.index.directory.prefetch(hash: hash)
+                pending.prefetch(hash: hash)
             }
             var failure: StoreError?
-            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial) {
+            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial, in: applied) {
             case .prepared:
                 pending.remove(batch, serial: serial, operationCount: index)
                 if case .unchanged = operation.condition { throw conflict(batch.idText(operation)) }
@@ -261,10 +218,10 @@ extension DatabaseFile {
     // MARK: Space
 
     /// Gives every store operation a slot and payload space; there is room for all of them.
-    private func allocate(_ batch: OperationBatch) {
+    func allocate(_ batch: OperationBatch) {
         Self.allocate(&batch.operations, from: &slots, and: &payload)
-        // The one place where slots are handed out: what a slot held before has no code from here on.
-        codes.forget(batch.operations)
+        // As wherever slots are handed out: what a slot held before has no code from here on.
+        codes.forget(slots: batch.operations.lazy.filter { $0.kind == .store }.map(\.slot))
     }
 
     private static func allocate(
@@ -277,7 +234,7 @@ extension DatabaseFile {
     }
 
     /// Gives back what ``allocate(_:)`` gave; nothing ever reached it.
-    private func release(_ batch: OperationBatch) {
+    func release(_ batch: OperationBatch) {
         for operation in batch.operations where operation.kind == .store {
             slots.release(operation.slot)
             payload.release(operation.payloadUnit, count: operation.payloadUnitCount)

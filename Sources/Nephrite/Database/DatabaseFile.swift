@@ -71,6 +71,8 @@ actor DatabaseFile {
     var waiters: [CheckedContinuation<Void, Never>] = []
     /// How often waiters were woken, for those who look at one time and wait at another.
     var changeCount: UInt64 = 0
+    /// Whether the directory is ready for the next commits; see ``prepareDirectory()``.
+    var isDirectoryPrepared = false
     /// Pages of the record table with records that the encoder has not been told of yet.
     var storedPages = PageMarks()
     /// Whether the encoder wants to be told.
@@ -130,35 +132,8 @@ actor DatabaseFile {
         if isClosed { throw .closed(context.path) }
     }
 
-    // MARK: Lookup
-
-    /// The slot of an applied record.
-    func appliedSlot(_ id: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
-        index.directory.find(hash: hash) { slot in
-            let entry = index.records[Int(slot)]
-            guard entry.isActive, entry.idHash == hash, Int(entry.idLength) == id.count else { return false }
-            #if NEPHRITE_MUTANTS
-                if Mutant.isActive(.compareHashes) { return true }
-            #endif
-            let stored = unsafe UnsafeRawBufferPointer(
-                start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
-                count: id.count)
-            if unsafe stored.elementsEqual(id) { return true }
-            // The bytes of a damaged record say nothing, not even that it is another; its keyed hash of 64 bits does.
-            return !isIntact(slot, entry)
-        }
-    }
-
-    /// Whether the data file holds what an entry describes.
-    private func isIntact(_ slot: UInt32, _ entry: RecordEntry) -> Bool {
-        let vector = unsafe UnsafeRawBufferPointer(
-            start: mapping.vectors + Int(slot) * identity.stride, count: identity.vectorByteCount)
-        let payload = unsafe UnsafeRawBufferPointer(
-            start: mapping.payload + Int(entry.payloadUnit) * FormatLimits.payloadUnitByteCount,
-            count: entry.payloadLength)
-        let checksum = unsafe CRC32C.checksum(payload, continuing: CRC32C.checksum(vector))
-        return identity.tag(contentChecksum: checksum, slot: slot) == entry.tag
-    }
+    /// What is applied, to look ids up in.
+    var applied: AppliedState { AppliedState(identity: identity, index: index, mapping: mapping) }
 
     /// Closes the file; the mapping lives on while snapshots hold it.
     func close() throws(FileSystemError) {

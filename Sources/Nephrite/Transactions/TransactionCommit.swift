@@ -67,7 +67,7 @@ extension DatabaseFile {
     /// Stages one part of a commit over several databases.
     func prepare(_ batch: OperationBatch) async throws -> CommitPart {
         while true {
-            try await makeRoom(for: batch)
+            try await makeRoom(for: SpaceNeed(batch))
             if let part = try stage(batch) { return part }
             await waitForChange()
         }

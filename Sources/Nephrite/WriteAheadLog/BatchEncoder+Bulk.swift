@@ -2,7 +2,10 @@
 import StorageFormat
 
 extension BatchEncoder {
-    func encodeBulk(_ rows: RowSource, _ condition: WriteCondition) throws(StoreError) -> OperationBatch {
+    /// - Parameter vectors: those of ``contiguous(_:)``.
+    func encodeBulk(
+        _ rows: RowSource, _ vectors: [Float], _ condition: WriteCondition
+    ) throws(StoreError) -> OperationBatch {
         let log = LogBuffer(
             capacity: LogCodec.paddedByteCount(bodyLength: BulkStoreBody.encodedByteCount(count: rows.count)) + 256,
             pool: pool)
@@ -38,17 +41,25 @@ extension BatchEncoder {
         unsafe log.start.storeBytes(
             of: UInt64(0), toByteOffset: recordOffset + LogRecordHeader.byteCount + 8, as: UInt64.self)
         return OperationBatch(
-            log: log, operations: operations, bulk: BulkContent(payload: payload, vectors: contiguous(rows)))
+            log: log, operations: operations, bulk: BulkContent(payload: payload, vectors: vectors))
     }
 
-    private func contiguous(_ rows: RowSource) -> [Float] {
+    /// The rows' vectors, back to back.
+    func contiguous(_ rows: RowSource) throws(StoreError) -> [Float] {
         switch rows {
         case .columns(_, let vectors, _):
             return vectors
         case .records(let records):
             var vectors: [Float] = []
             vectors.reserveCapacity(records.count * identity.options.dimension)
-            for record in records { vectors.append(contentsOf: record.vector) }
+            for record in records {
+                guard record.vector.count == identity.options.dimension else {
+                    throw .dimension(
+                        expected: identity.options.dimension, actual: record.vector.count, id: record.id,
+                        database: identity.name)
+                }
+                vectors.append(contentsOf: record.vector)
+            }
             return vectors
         }
     }

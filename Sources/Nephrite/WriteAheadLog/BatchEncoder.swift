@@ -69,11 +69,15 @@ struct BatchEncoder {
     /// Room behind the operations for the commit record.
     private static let commitRoom = LogCodec.paddedByteCount(bodyLength: CommitBody.encodedByteCount(databaseCount: 4))
 
-    /// Encodes rows to be stored.
+    /// Whether rows take the bulk path.
+    func isBulk(_ rows: RowSource) -> Bool {
+        rows.count > 1 && rows.count * identity.vectorByteCount >= bulkByteThreshold
+    }
+
+    /// Encodes rows to be stored, all of them for the log.
     func encode(_ rows: RowSource, condition: WriteCondition) throws(StoreError) -> OperationBatch {
         try rows.checkShape(identity)
-        let isBulk = rows.count > 1 && rows.count * identity.vectorByteCount >= bulkByteThreshold
-        return isBulk ? try encodeBulk(rows, condition) : try encodeSmall(rows) { _ in condition }
+        return try encodeSmall(rows) { _ in condition }
     }
 
     /// Encodes rows of a transaction with a condition each, and deletes.

@@ -1,5 +1,6 @@
 /// The operations of a database that are staged but not yet applied, found by id. The database actor looks here before
 /// it looks in the index, so that each write is judged by everything staged before it.
+import CNephrite
 import StorageFormat
 
 struct PendingWrites {
@@ -30,6 +31,12 @@ struct PendingWrites {
         return unsafe bucket(id, hash: hash, serial: nil).map {
             (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1)
         }
+    }
+
+    /// Brings the bucket where an id would be found close; for loops over many ids.
+    func prefetch(hash: UInt64) {
+        let position = Int(truncatingIfNeeded: hash) & (buckets.count - 1)
+        unsafe buckets.withUnsafeBufferPointer { unsafe nephrite_prefetch($0.baseAddress! + position) }
     }
 
     /// The operation at a place that ``find(_:hash:)`` gave.

@@ -112,7 +112,7 @@ struct LeftoverTests {
         #expect(error?.code == .corruption && error?.path == "CATALOG", "\(error as Any)")
     }
 
-    // A bit that rots in the log's last commit looks like a write that a crash has torn, and was taken for one.
+    // Damage to the log's last commit looks like a write that a crash has torn, and was taken for one.
     @Test("A log that ends before a checkpoint of a database that it has no records of is refused")
     func lostEndOfLog() async throws {
         let disk = SimulatedFileSystem()
@@ -136,7 +136,8 @@ struct LeftoverTests {
         let path = StoragePath("wal", segment)
         let log = try #require(killed.contents(of: path))
         let id = try #require((0..<log.count - 4).last { log[$0..<$0 + 4].elementsEqual("pair".utf8) })
-        killed.flipBit(path, bit: 8 * id)
+        // And the marker behind it, if it was written in time: it would tell.
+        killed.damage(path, at: id, with: [UInt8](repeating: 0, count: log.count - id))
         let error = await #expect(throws: StoreError.self) {
             try await withVectorStore(at: "simulated", configuration: configuration(killed)) { _ in }
         }
