@@ -49,7 +49,8 @@ let package = Package(
         .testTarget(
             name: "StorageFormatTests", dependencies: ["StorageFormat", "CNephrite"], exclude: ["Golden"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "StorageIOTests", dependencies: ["StorageIO"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "StorageIOTests", dependencies: ["StorageIO", "StorageSimulation"], swiftSettings: swiftSettings),
         .testTarget(
             name: "StorageSimulationTests", dependencies: ["StorageSimulation", "StorageIO", "StorageFormat"],
             swiftSettings: swiftSettings),

@@ -14,8 +14,8 @@ package struct CatalogueEntry: Sendable, Hashable {
     package var uuid: StorageUUID
     /// Nanoseconds since 1970.
     package var createdAt: UInt64
-    /// The generation of the database's header at the last clean shutdown, 0 before the first; a file that is older has
-    /// lost a write.
+    /// The generation of the database's header at the last clean shutdown; 1, that of its creation, before the first. A file
+    /// that is older has lost a write.
     package var generation: UInt64
     /// The metadata fields that are indexed, as they are written in filters: distinct, and at most
     /// ``FormatLimits/indexedFieldCount``.

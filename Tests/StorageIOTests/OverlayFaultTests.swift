@@ -1,5 +1,6 @@
 /// An overlay over a disk with bad sectors, over links, and over what fails while it is opened.
 import Foundation
+import StorageSimulation
 import Synchronization
 import Testing
 
@@ -8,20 +9,22 @@ import Testing
 @Suite(.tags(.fault)) struct OverlayFaultTests {
     private let path = StoragePath("file")
 
+    private var badBlocks: FaultPlan { FaultPlan([.badBlock(1, of: path), .badBlock(4, of: path)]) }
+
     /// A file of 20,000 bytes, of which the second block of 4 KiB and the last one cannot be read.
     private func withBadSectors(
-        asZeros: Bool, _ body: (OverlayFileSystem, FailingFileSystem, inout [UInt8]) throws -> Void
+        asZeros: Bool, _ body: (OverlayFileSystem, SimulatedFileSystem, inout [UInt8]) throws -> Void
     ) throws {
-        let memory = MemoryFileSystem(name: "bad")
-        try memory.openRoot(createIfMissing: true)
-        try memory.open(path, .createNew).put(pattern(20_000), at: 0)
-        let base = FailingFileSystem(memory, badBlocks: [1, 4])
+        let base = SimulatedFileSystem()
+        try base.openRoot(createIfMissing: true)
+        try base.open(path, .createNew).put(pattern(20_000), at: 0)
+        base.inject(badBlocks)
         let overlay = OverlayFileSystem(over: base, readsBadSectorsAsZeros: asZeros)
         try overlay.openRoot(createIfMissing: false)
         var wanted = pattern(20_000)
         for index in [4_096..<8_192, 16_384..<20_000].joined() { wanted[index] = 0 }
         try body(overlay, base, &wanted)
-        #expect(try memory.open(path, .read).bytes(30_000, at: 0) == pattern(20_000))
+        #expect(base.contents(of: path) == pattern(20_000))
     }
 
     @Test("Blocks that cannot be read are zeros, and what is beside them is read")
@@ -42,11 +45,13 @@ import Testing
 
     @Test("A block that is found unreadable is zeros in a mapping that was made before")
     func mapsAroundBadSectors() throws {
-        try withBadSectors(asZeros: true) { overlay, _, wanted in
+        try withBadSectors(asZeros: true) { overlay, base, wanted in
             let file = try overlay.open(path, .read)
             let space = try overlay.reserveAddressSpace(byteCount: 1 << 16)
             // A real mapping has a signal for whoever touches the block.
+            base.inject(.none)
             try file.map(offset: 0, length: 20_000, into: space, at: 0)
+            base.inject(badBlocks)
             #expect(try file.bytes(30_000, at: 0) == wanted)
             #expect(space.bytes(20_000, at: 0) == wanted)
         }
@@ -69,9 +74,9 @@ import Testing
     func reportsOtherErrors(asZeros: Bool) throws {
         try withBadSectors(asZeros: asZeros) { overlay, base, _ in
             let file = try overlay.open(path, .read)
-            base.fail(.read, with: ENOMEM)
+            base.inject(.fail(call: 1, code: ENOMEM, forever: true, calls: [.read]))
             expectFailure(ENOMEM, .read) { () throws(FileSystemError) in try file.bytes(10, at: 0) }
-            base.fail(.size, with: ENOMEM)
+            base.inject(.fail(call: 1, code: ENOMEM, forever: true, calls: [.size]))
             #expect(try overlay.open(path, .read).size() == 20_000)
         }
         let memory = MemoryFileSystem(name: "size")
@@ -124,16 +129,12 @@ import Testing
     }
 }
 
-/// A file system whose blocks of 4 KiB cannot be read, or that fails one kind of call.
+/// A file system that fails one kind of call.
 private final class FailingFileSystem: FileSystem {
     private let inner: any FileSystem
-    fileprivate let badBlocks: Set<UInt64>
     private let state = Mutex((call: SystemCall?.none, code: Int32(0), openCount: 0))
 
-    init(_ inner: any FileSystem, badBlocks: Set<UInt64> = []) {
-        self.inner = inner
-        self.badBlocks = badBlocks
-    }
+    init(_ inner: any FileSystem) { self.inner = inner }
 
     /// How many handles are open.
     var openCount: Int { state.withLock { $0.openCount } }
@@ -194,12 +195,6 @@ private final class FailingFile: StorageFile {
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
         try owner.ask(.read)
-        if buffer.count > 0 {
-            for block in offset / 4_096...(offset + UInt64(buffer.count) - 1) / 4_096
-            where owner.badBlocks.contains(block) {
-                throw FileSystemError(code: EIO, call: .read, path: path.description, offset: offset)
-            }
-        }
         return try unsafe inner.read(into: buffer, at: offset)
     }
 

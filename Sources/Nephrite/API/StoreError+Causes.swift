@@ -63,6 +63,13 @@ extension StoreError {
                 + "is whole into a new store.")
     }
 
+    /// A transaction that itself needs more files open at once than may be.
+    static func tooManyDatabases(_ what: String, limit: Int) -> StoreError {
+        StoreError(
+            .tooManyOpenFiles, "The transaction \(what), and \(limit) files may be open at once.",
+            remedy: "Raise maximumOpenFiles, or spread the work over several transactions.")
+    }
+
     static func limit(_ message: String, database: String) -> StoreError {
         StoreError(.limitReached, message, database: database, remedy: "Spread the records over several databases.")
     }

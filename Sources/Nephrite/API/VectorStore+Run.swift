@@ -174,7 +174,11 @@ extension VectorStore {
                 var sealed = final
                 sealed.nextSegmentSequence = max(final.nextSegmentSequence, (sequences.max() ?? 0) + 1)
                 guard try Self.write(sealed, on: fileSystem) else { return .success(()) }
-                try SegmentWriter.remove(sequences.sorted(), on: fileSystem)
+                do throws(FileSystemError) {
+                    try SegmentWriter.remove(sequences.sorted(), on: fileSystem)
+                } catch  where error.isTooManyOpenFiles {
+                    // Nobody reads them any more, and the next opening removes them.
+                }
                 return .success(())
             } catch {
                 return .failure(StoreError(error))

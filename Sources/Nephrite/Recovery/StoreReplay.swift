@@ -150,7 +150,7 @@ struct StoreReplay {
                 continue
             }
             do throws(StoreError) {
-                replayed += try replay(own, on: loaded, through: max(old, last), &meter)
+                replayed += try replay(own, of: entry, on: loaded, through: max(old, last), &meter)
                 recovered.append(
                     DatabaseRecovery(
                         database: entry.number, oldCheckpointLSN: old, lastWriteLSN: max(old, last),
@@ -166,7 +166,8 @@ struct StoreReplay {
 
     /// Replays one database's commits and checkpoints it; how many there were.
     private func replay(
-        _ commits: [CommitLocation], on loaded: LoadedDatabase, through lsn: UInt64, _ meter: inout RecoveryMeter
+        _ commits: [CommitLocation], of entry: CatalogueEntry, on loaded: LoadedDatabase, through lsn: UInt64,
+        _ meter: inout RecoveryMeter
     ) throws(StoreError) -> Int {
         var replay = DatabaseReplay(loaded)
         for commit in commits {
@@ -175,9 +176,10 @@ struct StoreReplay {
         }
         // A log that begins later (the store was closed cleanly in between) is complete for this database if the
         // fingerprint that its last commit recorded is reached, which `finish` checks.
-        // One that begins with the database's creation, before any record, is complete in any case.
+        // One that begins with the database's creation, before any record, is complete in any case; so is one that begins
+        // with the clean shutdown after which the file was as it is.
         if loaded.otherGenerationIsLost, (log.firstLSN ?? .max) > loaded.checkpointLSN + 1, !replay.isProvenComplete,
-            try !holdsCreation(of: loaded.identity.number)
+            !holdsEverything(since: loaded.generation, of: entry), try !holdsCreation(of: loaded.identity.number)
         {
             throw .corruption(
                 "One generation of the header is damaged and the log does not reach back to the other.",
@@ -185,6 +187,11 @@ struct StoreReplay {
         }
         try replay.finish(through: lsn)
         return replay.replayedCommitCount
+    }
+
+    /// Whether the log has everything since the clean shutdown before it, when the catalogue was told of this generation.
+    private func holdsEverything(since generation: UInt64, of entry: CatalogueEntry) -> Bool {
+        generation == entry.generation && log.segments.first?.header.hasPrevious == false
     }
 
     /// Whether the log has the record that created a database, and so everything that was ever done to it.

@@ -33,11 +33,12 @@ struct CatalogueFile {
     }
 
     /// Replaces the catalogue: written beside, synced, renamed, the directory synced. The file that it replaces stays open
-    /// so long, for the reason that ``SegmentWriter/remove(_:on:)`` gives, and what an earlier attempt left, too.
+    /// so long, for the reason that ``HeldFiles`` gives, and what an earlier attempt left, too. Where there are no descriptors
+    /// for that, nothing is changed: the new file would want one as well.
     func write(_ catalogue: Catalogue) throws(FileSystemError) {
         let bytes = catalogue.encodeFile()
-        let held = [Self.path, Self.temporaryPath].map { try? fileSystem.open($0, .read) }
-        defer { for file in held { try? file?.close() } }
+        let held = try HeldFiles([Self.path, Self.temporaryPath], atLeast: 2, on: fileSystem)
+        defer { held.release() }
         do {
             try fileSystem.unlink(Self.temporaryPath)
         } catch  where error.isNotFound {}

@@ -6,6 +6,8 @@ import StorageIO
 struct DatabaseDirectory {
     static let trashPrefix = ".trash-"
     static let creatingPrefix = ".creating-"
+    /// Of the header that a new database's file has before the log says that there is such a database.
+    static let firstGeneration: UInt64 = 1
 
     let fileSystem: any FileSystem
 
@@ -65,7 +67,7 @@ struct DatabaseDirectory {
         let salt = ChecksumSalt(uuid: entry.uuid, incarnation: incarnation)
         return FileHeader(
             dimension: entry.dimension, metric: entry.metric, flags: [], vectorCount: 0, deletedCount: 0,
-            indexOffset: 0, dataOffset: 0, generation: 1, checkpointLSN: 0, uuid: entry.uuid,
+            indexOffset: 0, dataOffset: 0, generation: firstGeneration, checkpointLSN: 0, uuid: entry.uuid,
             incarnation: incarnation, idHashKey: hashKey, fingerprint: .empty, slotCount: 0,
             directoryBucketCount: UInt64(FormatLimits.bucketsPerPage), createdAt: entry.createdAt,
             updatedAt: entry.createdAt, recordPageCount: 0, directoryPageCount: 0,
@@ -116,7 +118,7 @@ struct DatabaseDirectory {
         guard let header = header(name) else {
             return (try? fileSystem.list(StoragePath(name)))?.isEmpty ?? false
         }
-        return header.generation == 1 && header.vectorCount == 0 && header.extents.isEmpty
+        return header.generation == Self.firstGeneration && header.vectorCount == 0 && header.extents.isEmpty
     }
 
     /// Whether the directory of a database's name holds that database, and not another one of the same name.

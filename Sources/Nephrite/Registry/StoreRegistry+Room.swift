@@ -10,8 +10,11 @@ extension StoreRegistry {
     /// How long opening a file waits for another to be let go of.
     private static let patienceNanoseconds: UInt64 = 10_000_000_000
 
+    /// How many files may be open at once.
+    nonisolated var openFileLimit: Int { max(1, context.configuration.maximumOpenFiles) }
+
     /// Whether opening another file means closing one.
-    var isFull: Bool { openFileCount >= max(1, context.configuration.maximumOpenFiles) }
+    var isFull: Bool { openFileCount >= openFileLimit }
 
     /// How many callers wait for a file to be closed so that theirs can be opened.
     var waitingForRoomCount: Int { room.waitingCount }

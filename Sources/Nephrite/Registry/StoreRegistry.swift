@@ -168,7 +168,7 @@ actor StoreRegistry {
             number: catalogue.nextDatabaseNumber, name: name, dimension: options.dimension,
             metric: options.metric.format, durability: options.durability.format,
             quantization: options.quantization.format, uuid: .random(environment.random),
-            createdAt: environment.clock.wallNanoseconds(),
+            createdAt: environment.clock.wallNanoseconds(), generation: DatabaseDirectory.firstGeneration,
             indexedFields: try options.canonicalFields(database: name))
         catalogue.nextDatabaseNumber += 1
         let directory = DatabaseDirectory(fileSystem: context.fileSystem)

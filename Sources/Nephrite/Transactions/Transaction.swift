@@ -153,6 +153,7 @@ final class TransactionState: Sendable {
                 return state.cut
             }
             withExtendedLifetime(unused) {}
+            try refuseIfNothingCanClose()
         }
         let database = VectorDatabase(cell: cell, store: running)
         let snapshot = try await database.snapshot()
@@ -162,6 +163,21 @@ final class TransactionState: Sendable {
                 database: name, remedy: "Run the transaction again; it sees the new state.")
         }
         return try enter(name, cell, snapshot)
+    }
+
+    /// Refuses another database when the transaction itself keeps as many files open as may be: it lets go of none of them
+    /// before its end, so waiting for room would be in vain.
+    private func refuseIfNothingCanClose() throws(StoreError) {
+        let limit = running.registry.openFileLimit
+        // A snapshot holds a file only beside a newer one.
+        let heldCount = state.withLock { state in
+            state.participants.values.count { participant in
+                participant.cell.currentSnapshot().map { $0 !== participant.snapshot } ?? false
+            }
+        }
+        guard heldCount < limit else {
+            throw .tooManyDatabases("holds snapshots of \(heldCount) databases that were changed since", limit: limit)
+        }
     }
 
     private func enter(
@@ -259,8 +275,8 @@ extension VectorStore {
     /// - Parameter body: reads and writes through the transaction; it may be run again by the caller, so it should have no
     ///   other effects.
     /// - Returns: what `body` returns.
-    /// - Throws: what `body` throws; `conflict` (run it again), and what writes throw; `CancellationError`, in which case
-    ///   nothing was written.
+    /// - Throws: what `body` throws; `conflict` (run it again), and what writes throw; `tooManyOpenFiles` if it changes more
+    ///   databases than ``StoreConfiguration/maximumOpenFiles`` allows; `CancellationError`, in which case nothing was written.
     public func transaction<R>(_ body: (Transaction) async throws -> R) async throws -> R {
         let state = await TransactionState(try running())
         let result: R

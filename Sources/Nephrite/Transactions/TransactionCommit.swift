@@ -6,6 +6,11 @@ struct TransactionCommit {
     let running: RunningStore
 
     func run(_ batches: [(cell: DatabaseCell, batch: OperationBatch)]) async throws {
+        // All of them are held open together: what does not fit at all is not worth waiting for.
+        let limit = running.registry.openFileLimit
+        guard batches.count <= limit else {
+            throw StoreError.tooManyDatabases("writes to \(batches.count) databases", limit: limit)
+        }
         var files: [(DatabaseCell, DatabaseFile)] = []
         defer { for (cell, _) in files { cell.unpin() } }
         for (cell, _) in batches {

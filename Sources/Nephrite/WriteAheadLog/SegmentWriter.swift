@@ -51,17 +51,19 @@ struct SegmentWriter: Sendable {
         return SegmentWriter(header: header, file: file)
     }
 
-    /// Removes segments, durably. Until they are gone for good they stay open: ext4 that does not order its data
-    /// (`data=writeback`) gives the blocks of an unlinked file away at once, and a segment that a power cut brings back
-    /// would hold what was written there since; the blocks of an open file are its own.
+    /// Removes segments, durably. Until they are gone for good they stay open, for the reason that ``HeldFiles`` gives.
     ///
     /// - Parameter sequences: in this order, a few at a time, as descriptors may be few; those that are not there are passed
     ///   over.
+    /// - Throws: that there are too many open files if there is not even a descriptor for one; what was not removed is
+    ///   whole, and as good as before.
     static func remove(_ sequences: [UInt64], on fileSystem: any FileSystem) throws(FileSystemError) {
-        for start in stride(from: 0, to: sequences.count, by: 16) {
-            let part = sequences[start..<min(start + 16, sequences.count)]
-            let held = part.map { try? fileSystem.open(path($0), .read) }
-            defer { for file in held { try? file?.close() } }
+        var rest = ArraySlice(sequences)
+        while !rest.isEmpty {
+            let held = try HeldFiles(rest.prefix(16).map(path), atLeast: 1, on: fileSystem)
+            defer { held.release() }
+            let part = rest.prefix(held.count)
+            rest.removeFirst(part.count)
             for sequence in part {
                 do {
                     try fileSystem.unlink(path(sequence))

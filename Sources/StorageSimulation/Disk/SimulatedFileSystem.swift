@@ -151,7 +151,7 @@ public final class SimulatedFileSystem: FileSystem {
         let hooks = hooks.withLock { $0 }
         hooks.call?(Call(number: number, call: call, path: path, offset: offset, length: length))
         if call.changesState { hooks.snapshot?(number, self) }
-        let effect = state.withLock { $0.faults.decide(call, path) }
+        let effect = state.withLock { $0.faults.decide(call, path, offset: offset, length: length) }
         if case .delay(let nanoseconds) = effect { clock?.advance(by: nanoseconds) }
 
         return try state.withLock { (state) throws(FileSystemError) -> Result in

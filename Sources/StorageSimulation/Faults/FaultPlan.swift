@@ -52,15 +52,26 @@ public struct Fault: Sendable, Hashable {
     public var calls: Set<SystemCall>?
     /// Only paths that begin so; empty for all.
     public var pathPrefix: String
+    /// Only calls that concern some of these bytes of a file; `nil` for all.
+    public var bytes: Range<UInt64>?
 
     /// Creates a fault.
     public init(
-        _ effect: FaultEffect, _ trigger: Trigger, calls: Set<SystemCall>? = nil, pathPrefix: String = ""
+        _ effect: FaultEffect, _ trigger: Trigger, calls: Set<SystemCall>? = nil, pathPrefix: String = "",
+        bytes: Range<UInt64>? = nil
     ) {
         self.effect = effect
         self.trigger = trigger
         self.calls = calls
         self.pathPrefix = pathPrefix
+        self.bytes = bytes
+    }
+
+    /// Sectors that the device cannot read, which it shows in blocks of 4 KiB.
+    public static func badBlock(_ block: UInt64, of path: StoragePath) -> Fault {
+        Fault(
+            .fail(ErrorNumber.inputOutput), .from(1), calls: [.read], pathPrefix: path.description,
+            bytes: block * 4_096..<(block + 1) * 4_096)
     }
 }
 
@@ -122,13 +133,16 @@ public struct FaultPlan: Sendable {
     }
 
     /// Counts a call and says what happens to it.
-    mutating func decide(_ call: SystemCall, _ path: StoragePath) -> FaultEffect? {
+    mutating func decide(
+        _ call: SystemCall, _ path: StoragePath, offset: UInt64 = 0, length: UInt64 = 0
+    ) -> FaultEffect? {
         guard !faults.isEmpty else { return nil }
         let name = path.description
         var decision: FaultEffect?
         for (index, fault) in faults.enumerated() {
             if let calls = fault.calls, !calls.contains(call) { continue }
             guard name.hasPrefix(fault.pathPrefix) else { continue }
+            if let bytes = fault.bytes, !bytes.overlaps(offset..<offset + length) { continue }
             matches[index] += 1
             let strikes =
                 switch fault.trigger {

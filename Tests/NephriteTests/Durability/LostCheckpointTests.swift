@@ -244,7 +244,7 @@ struct LostCheckpointTests {
             try await store.dropDatabase("a")
             try await store.createDatabase("a", options: .init(dimension: Values.dimension))
         }
-        #expect(try Self.generation(disk) == 0 && Self.header(disk).generation == 1)
+        #expect(try Self.generation(disk) == 1 && Self.header(disk).generation == 1)
         try await withVectorStore(simulatedStore(disk)) { store in
             try await Self.write("new", of: store)
             #expect(try await store.check().isSound)

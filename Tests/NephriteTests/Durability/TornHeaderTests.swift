@@ -12,18 +12,10 @@ struct TornHeaderTests {
     private static let file = StoragePath("b", "vectors.jvdb")
     private static let refusal = "One generation of the header is damaged and the log does not reach back to the other."
 
-    private static func store(_ disk: SimulatedFileSystem) -> VectorStore {
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.logSegmentByteCount = 1 << 17
-        configuration.addressSpaceReservation = 1 << 20
-        return VectorStore(at: "simulated", configuration: configuration)
-    }
-
     /// A store with one commit, which was closed: the next log begins later.
     private static func usedDisk() async throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
-        try await withVectorStore(store(disk)) { store in
+        try await withVectorStore(simulatedStore(disk)) { store in
             let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 2))
             try await database.upsert(VectorRecord(id: "x", vector: [1, 2]))
         }
@@ -35,7 +27,7 @@ struct TornHeaderTests {
         _ disk: SimulatedFileSystem, creating: Bool
     ) async throws -> [SimulatedFileSystem] {
         let images = Mutex<[SimulatedFileSystem]>([])
-        try await withVectorStore(store(disk)) { store in
+        try await withVectorStore(simulatedStore(disk)) { store in
             let options = DatabaseOptions(dimension: 2)
             let database =
                 creating ? try await store.createDatabase("b", options: options) : try await store.database("b")
@@ -59,7 +51,7 @@ struct TornHeaderTests {
             image.damage(file, at: page * FileHeader.byteCount, with: Array(repeating: 0xA5, count: 512))
         }
         do {
-            return try await withVectorStore(store(image)) { store in
+            return try await withVectorStore(simulatedStore(image)) { store in
                 let count = try await store.database("b").count()
                 #expect(try await store.check().isSound)
                 return .success(count)
@@ -86,22 +78,25 @@ struct TornHeaderTests {
         #expect(Set(found) == [0, 1] && found == found.sorted(), "\(found)")
     }
 
-    @Test("Without its creation in the log, and without a fingerprint, the database is refused")
+    @Test("It is there again without its creation in the log, for the catalogue says that the log has all since then")
     func creationNotInLog() async throws {
         let disk = try await Self.usedDisk()
-        try await withVectorStore(Self.store(disk)) { store in
+        try await withVectorStore(simulatedStore(disk)) { store in
             _ = try await store.createDatabase("b", options: DatabaseOptions(dimension: 2))
         }
-        var refusals = 0
+        // A power cut tore the header of a checkpoint that had only a growth in it, of which the log has no fingerprint
+        // (seed 2072 of `whole`: a recovery that was stopped). The catalogue did not say then which generation the file had
+        // when the store was shut down before, and the database was refused.
+        var found: [Int] = []
         for image in try await Self.imagesOfFirstInsert(disk, creating: false) {
             switch try await Self.outcome(image) {
-            case .success(let count): #expect(count == 1)
+            case .success(let count): found.append(count)
             case .failure(let error):
-                #expect(error.code == .corruption)
-                if error.message == Self.refusal { refusals += 1 }
+                // Before its first growth is in the log, a database has nothing that a checkpoint could write.
+                #expect(found.isEmpty && error.message != Self.refusal, "\(error)")
             }
         }
-        #expect(refusals > 0)
+        #expect(Set(found) == [0, 1] && found == found.sorted(), "\(found)")
     }
 
     @Test("A database whose newest header is torn falls back a generation and replays")

@@ -6,18 +6,10 @@ import Testing
 
 @Suite(.timeLimit(.minutes(20)))
 struct DamagedDatabaseTests {
-    private static func store(_ disk: SimulatedFileSystem) -> VectorStore {
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.logSegmentByteCount = 1 << 17
-        configuration.addressSpaceReservation = 1 << 20
-        return VectorStore(at: "simulated", configuration: configuration)
-    }
-
     @Test("Recovery refuses a damaged database, brings the others up to date, and keeps the log for it")
     func oneOfTwo() async throws {
         let disk = SimulatedFileSystem()
-        let killed = try await withVectorStore(Self.store(disk)) { store in
+        let killed = try await withVectorStore(simulatedStore(disk)) { store in
             for name in ["damaged", "sound"] {
                 let database = try await store.createDatabase(name, options: .init(dimension: 2))
                 try await database.upsert(VectorRecord(id: "x", vector: [1, 2]))
@@ -30,7 +22,7 @@ struct DamagedDatabaseTests {
         }
         // Twice: closing must not declare the store clean and throw the log away.
         for _ in 0..<2 {
-            try await withVectorStore(Self.store(killed)) { store in
+            try await withVectorStore(simulatedStore(killed)) { store in
                 let sound = try await store.database("sound")
                 #expect(try await sound.vector(for: "x") == [1, 2])
                 try await sound.upsert(VectorRecord(id: "y", vector: [3, 4]))
@@ -45,7 +37,7 @@ struct DamagedDatabaseTests {
         // The log still holds what the damaged file is missing.
         let repaired = try #require(whole)
         killed.damage(StoragePath("damaged", "vectors.jvdb"), at: 0, with: repaired)
-        try await withVectorStore(Self.store(killed)) { store in
+        try await withVectorStore(simulatedStore(killed)) { store in
             let mended = try await store.database("damaged")
             #expect(try await mended.vector(for: "x") == [1, 2])
             let sound = try await store.database("sound")
@@ -56,14 +48,14 @@ struct DamagedDatabaseTests {
     @Test("A damaged database can be dropped, and the store is clean again")
     func dropped() async throws {
         let disk = SimulatedFileSystem()
-        let killed = try await withVectorStore(Self.store(disk)) { store in
+        let killed = try await withVectorStore(simulatedStore(disk)) { store in
             let database = try await store.createDatabase("damaged", options: .init(dimension: 2))
             try await database.upsert(VectorRecord(id: "x", vector: [1, 2]))
             return disk.processKillImage()
         }
         for sector in 0..<32 { killed.zeroSector(StoragePath("damaged", "vectors.jvdb"), sector: sector) }
-        try await withVectorStore(Self.store(killed)) { store in try await store.dropDatabase("damaged") }
-        try await withVectorStore(Self.store(killed)) { store in
+        try await withVectorStore(simulatedStore(killed)) { store in try await store.dropDatabase("damaged") }
+        try await withVectorStore(simulatedStore(killed)) { store in
             #expect(store.recoveryReport?.wasClean == true)
             let left = try await store.databases()
             #expect(left.isEmpty)

@@ -10,10 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(20)))
 struct DoctoredLogTests {
     private static func configuration(_ disk: any FileSystem) -> StoreConfiguration {
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.addressSpaceReservation = 1 << 20
-        configuration.logSegmentByteCount = 256 << 10
+        var configuration = simulatedConfiguration(disk, segmentByteCount: 256 << 10)
         configuration.bulkByteThreshold = 4 << 10
         configuration.checkpointInterval = .seconds(3_600)
         return configuration

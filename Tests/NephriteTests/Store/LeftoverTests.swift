@@ -8,11 +8,7 @@ import Testing
 @Suite(.timeLimit(.minutes(20)))
 struct LeftoverTests {
     private func configuration(_ disk: any FileSystem) -> StoreConfiguration {
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.addressSpaceReservation = 1 << 20
-        configuration.logSegmentByteCount = 64 << 10
-        return configuration
+        simulatedConfiguration(disk, segmentByteCount: 64 << 10)
     }
 
     @Test("A name is free again although the dropped database could not be moved away")

@@ -15,10 +15,7 @@ struct RunningCheckTests {
     enum Part: CaseIterable, Sendable { case header, twin, bothHeaders, pageTable, recordPage, directoryPage }
 
     private func configuration(_ disk: any FileSystem) -> StoreConfiguration {
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.addressSpaceReservation = 1 << 20
-        configuration.logSegmentByteCount = 64 << 10
+        var configuration = simulatedConfiguration(disk, segmentByteCount: 64 << 10)
         configuration.checkpointInterval = .seconds(3_600)
         return configuration
     }

@@ -227,8 +227,8 @@ struct SalvageLossTests {
         let bytes = try #require(disk.contents(of: Self.dataFile))
         let pattern = unsafe Self.record(200, 1).vector.withUnsafeBytes { unsafe Foundation.Data($0) }
         let place = try #require(Foundation.Data(bytes).range(of: pattern)).lowerBound
-        let bad = BadSectorFileSystem(disk, path: Self.dataFile, block: UInt64(place / 4_096))
-        let (report, contents) = try await Self.salvage(bad)
+        disk.inject(FaultPlan([.badBlock(UInt64(place / 4_096), of: Self.dataFile)]))
+        let (report, contents) = try await Self.salvage(disk)
         let database = try #require(report.databases.first)
         // A block holds about twenty vectors, two of them in part.
         #expect((15...25).contains(database.lostCount) && database.recoveredCount == count - database.lostCount)
@@ -247,71 +247,4 @@ struct SalvageLossTests {
         target.set(nil)
         #expect(try await Self.salvage(image, target).1 == [:])
     }
-}
-
-/// A file system of which one block of one file cannot be read.
-private final class BadSectorFileSystem: FileSystem {
-    let inner: SimulatedFileSystem
-    let path: StoragePath
-    let block: UInt64
-
-    init(_ inner: SimulatedFileSystem, path: StoragePath, block: UInt64) {
-        self.inner = inner
-        self.path = path
-        self.block = block
-    }
-
-    var rootDescription: String { inner.rootDescription }
-    func openRoot(createIfMissing: Bool) throws(FileSystemError) {
-        try inner.openRoot(createIfMissing: createIfMissing)
-    }
-    func lockRoot(exclusive: Bool) throws(FileSystemError) -> any StorageLock {
-        try inner.lockRoot(exclusive: exclusive)
-    }
-    func createDirectory(_ path: StoragePath) throws(FileSystemError) { try inner.createDirectory(path) }
-    func removeDirectory(_ path: StoragePath) throws(FileSystemError) { try inner.removeDirectory(path) }
-    func list(_ path: StoragePath) throws(FileSystemError) -> [DirectoryEntry] { try inner.list(path) }
-    func open(_ path: StoragePath, _ mode: OpenMode) throws(FileSystemError) -> any StorageFile {
-        let file = try inner.open(path, mode)
-        return path == self.path ? BadSectorFile(file, block: block) : file
-    }
-    func rename(_ source: StoragePath, to target: StoragePath) throws(FileSystemError) {
-        try inner.rename(source, to: target)
-    }
-    func unlink(_ path: StoragePath) throws(FileSystemError) { try inner.unlink(path) }
-    func synchronizeDirectory(_ path: StoragePath) throws(FileSystemError) { try inner.synchronizeDirectory(path) }
-    func reserveAddressSpace(byteCount: Int) throws(FileSystemError) -> any AddressSpace {
-        try inner.reserveAddressSpace(byteCount: byteCount)
-    }
-}
-
-private final class BadSectorFile: StorageFile {
-    let inner: any StorageFile
-    let block: UInt64
-
-    init(_ inner: any StorageFile, block: UInt64) {
-        self.inner = inner
-        self.block = block
-    }
-
-    var path: StoragePath { inner.path }
-    func size() throws(FileSystemError) -> UInt64 { try inner.size() }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
-        if offset < (block + 1) * 4_096, offset + UInt64(buffer.count) > block * 4_096 {
-            throw FileSystemError(code: EIO, call: .read, path: path.description, offset: offset)
-        }
-        return try unsafe inner.read(into: buffer, at: offset)
-    }
-    func write(_ buffers: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int {
-        try unsafe inner.write(buffers, at: offset)
-    }
-    func synchronizeData() throws(FileSystemError) { try inner.synchronizeData() }
-    func synchronize() throws(FileSystemError) { try inner.synchronize() }
-    func allocate(offset: UInt64, length: UInt64) throws(FileSystemError) {
-        try inner.allocate(offset: offset, length: length)
-    }
-    func map(offset: UInt64, length: Int, into space: any AddressSpace, at position: Int) throws(FileSystemError) {
-        try inner.map(offset: offset, length: length, into: space, at: position)
-    }
-    func close() throws(FileSystemError) { try inner.close() }
 }

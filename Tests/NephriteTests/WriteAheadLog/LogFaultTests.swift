@@ -71,10 +71,7 @@ struct LogFaultTests {
     )
     func sealsRelaxedSegments() async throws {
         let disk = SimulatedFileSystem()
-        var configuration = StoreConfiguration()
-        configuration.environment.fileSystem = { _ in disk }
-        configuration.logSegmentByteCount = 64 << 10
-        configuration.addressSpaceReservation = 1 << 20
+        var configuration = simulatedConfiguration(disk, segmentByteCount: 64 << 10)
         configuration.checkpointInterval = .seconds(3_600)
         let image = try await withVectorStore(at: "simulated", configuration: configuration) { store in
             let database = try await store.createDatabase("a", options: Self.relaxed)
