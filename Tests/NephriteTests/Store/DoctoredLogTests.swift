@@ -316,7 +316,7 @@ struct DoctoredLogTests {
         return image
     }
 
-    @Test("A new database whose first checkpoint is torn is what the log has of it, if that begins with its creation")
+    @Test("A new database whose first checkpoint is torn is what the log has of it, with or without its creation")
     func tornFirstCheckpoint() async throws {
         let whole = try await Self.late(withCreation: true)
         try await Self.open(whole) { store async throws in
@@ -328,11 +328,12 @@ struct DoctoredLogTests {
         try await Self.open(whole) { opened async throws in
             #expect(try await opened.database("late").allIDs() == ["new"])
         }
+        // The catalogue knows of the first generation, and the log begins with the clean shutdown before it: it has the rest.
         let cut = try await Self.late(withCreation: false)
         try await Self.open(cut) { store async throws in
-            let error = await expectError(.corruption) { _ = try await store.database("late").count() }
-            #expect(error?.database == "late")
+            #expect(try await store.database("late").count() == 0)
             #expect(try await store.database("a").allIDs() == ["x"])
+            try await store.expectSound()
         }
     }
 }
