@@ -34,7 +34,7 @@ extension DatabaseFile {
         switch outcome {
         case .success(let version): return version
         // What was in the way has gone, and the batch is written to new slots.
-        case .failure(let again): return try await commit(again.batch)
+        case .failure(let again): return try await commitInTurn(again.batch)
         }
     }
 

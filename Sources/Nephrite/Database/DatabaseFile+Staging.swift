@@ -11,6 +11,11 @@ extension DatabaseFile {
         try Task.checkCancellation()
         await context.log.queue.waitForRoom()
         try await context.pacer.waitForTurn(byteCount: batch.byteCount)
+        return try await commitInTurn(batch)
+    }
+
+    /// The same for a batch that has had to wait already.
+    func commitInTurn(_ batch: OperationBatch) async throws -> RecordVersion {
         while true {
             try await makeRoom(for: SpaceNeed(batch))
             if batch.bulk != nil {

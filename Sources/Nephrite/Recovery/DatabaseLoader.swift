@@ -43,15 +43,17 @@ struct DatabaseLoader {
         }
     }
 
-    /// The last commit that is in the newest generation; nil if the header cannot be read or does not fit the catalogue,
-    /// which whoever opens the database is told.
+    /// The last commit that is in the newest generation; nil if the file cannot be opened, or its header cannot be read or
+    /// does not fit the catalogue, which whoever opens the database is told.
+    ///
+    /// - Throws: `tooManyOpenFiles`, which says nothing about the file.
     func newestCheckpointLSN() throws(StoreError) -> UInt64? {
         do throws(FileSystemError) {
             let file = try fileSystem.open(path, .read)
             defer { try? file.close() }
             return try? readHeader(file).0.checkpointLSN
         } catch {
-            if error.isNotFound { return nil }
+            guard error.isTooManyOpenFiles else { return nil }
             throw StoreError(error, database: entry.name)
         }
     }

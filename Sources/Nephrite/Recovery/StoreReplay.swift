@@ -45,7 +45,7 @@ struct StoreReplay {
         let reached = max(log.lastLSN, catalogue.lastLSN)
         for entry in catalogue.entries {
             let loader = DatabaseLoader(
-                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, purpose: .reading)
+                entry: entry, fileSystem: opening.fileSystem, reservation: 1 << 20, purpose: .recovery)
             guard let checkpoint = try loader.newestCheckpointLSN(), checkpoint > reached else { continue }
             throw .corruption(
                 "The log ends at commit \(reached), but the database holds commit \(checkpoint).", database: entry.name)

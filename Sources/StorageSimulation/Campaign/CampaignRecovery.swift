@@ -165,8 +165,10 @@ struct CampaignRecovery {
             }
         } catch is StoreError {
             return
-        } catch let error as WriteOrderViolation where error.violations.allSatisfy({ $0.hasPrefix("O4") }) {
-            // The checker reads headers, and the disk has put one elsewhere than it said; whoever opens that database is told.
+        } catch let error as WriteOrderViolation
+            where error.violations.allSatisfy({ $0.hasPrefix("O4: the catalogue knows of header") })
+        {
+            // The disk has put the header elsewhere than it said; whoever opens that database is told.
             return
         }
         let oracle = oracle(image)

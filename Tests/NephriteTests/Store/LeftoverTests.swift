@@ -144,6 +144,24 @@ struct LeftoverTests {
         #expect(error?.code == .corruption && error?.database == "a", "\(error as Any)")
     }
 
+    @Test("A database whose file cannot be opened does not keep a store from being opened after a crash")
+    func unopenableFile() async throws {
+        let disk = SimulatedFileSystem()
+        let killed = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            for name in ["a", "b"] { try await store.createDatabase(name, options: .init(dimension: 3)) }
+            try await store.checkpoint()
+            try await store.database("b").insert(testRecord("r", 1))
+            return disk.processKillImage()
+        }
+        killed.inject(
+            FaultPlan([Fault(.fail(ErrorNumber.inputOutput), .from(1), calls: [.open], pathPrefix: "a/")]))
+        try await withVectorStore(at: "simulated", configuration: configuration(killed)) { store async throws in
+            #expect(try await store.database("b").allIDs() == ["r"])
+            await expectError(.inputOutput) { _ = try await store.database("a").count() }
+        }
+    }
+
     @Test(
         "A store that cannot be opened does not fill the disk, however often that is tried, and opens in the end",
         arguments: ["CATALOG", "a/"], [true, false])
