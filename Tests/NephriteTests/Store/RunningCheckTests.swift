@@ -179,7 +179,7 @@ struct RunningCheckTests {
             let before = syncs.value
             async let checkpoint: Void = store.checkpoint()
             async let other = store.check()
-            for _ in 0..<1_000 { await Task.yield() }
+            for _ in 0..<50_000 where syncs.value == before && reads.value == 3 { await Task.yield() }
             #expect(syncs.value == before && reads.value == 3, "somebody did not wait")
             gates[2].open()
             let damages = try await report.databases.first?.damages ?? []
