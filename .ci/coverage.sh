@@ -3,7 +3,8 @@
 # its own, runs them part by part, prints regions and lines per module, and writes every place that no test reached to
 # .build-coverage/uncovered.txt. Where one command may not take as long as all of it:
 #     .ci/coverage.sh build; .ci/coverage.sh test PART (for each of `.ci/coverage.sh parts`); .ci/coverage.sh report
-# Processes that are killed leave no counts, so what only children of the kill and power tests do is not in the figures.
+# Processes that are killed leave no counts, or half a profile, which is passed over: what only children of the kill and power
+# tests do is not in the figures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$PWD/.build-coverage
