@@ -136,6 +136,22 @@ struct BadInputTests {
         }
     }
 
+    @Test("Metadata nested without end is refused at the limit, not followed until the stack ends")
+    func endlessMetadata() async {
+        await #expect(processExitsWith: .success) {
+            var kept: [MetadataValue] = []
+            for isObject in [false, true] {
+                var value: MetadataValue = 1
+                for _ in 0..<200_000 { value = isObject ? .object(["k": value]) : .array([value]) }
+                let error = #expect(throws: StoreError.self) { try Metadata([("x", value)]) }
+                guard error?.code == .invalidMetadata else { exit(1) }
+                kept.append(value)
+            }
+            // Swift lets go of nested values level by level, too: a caller that made them is on its own.
+            withExtendedLifetime(kept) { exit(0) }
+        }
+    }
+
     @Test("A snapshot that outlives its store is searched as before, on several threads too")
     func searchAfterClosing() async throws {
         let directory = TestStore()
