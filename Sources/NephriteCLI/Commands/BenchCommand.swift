@@ -41,7 +41,7 @@ enum BenchCommand: Command {
             throw CommandError.usage(
                 "“\(context.positional(0))” cannot be measured.", remedy: "Write: nephrite bench search NAME.")
         }
-        let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
+        let k = try context.arguments.integer("k", in: 1...Int.max) ?? 10
         let count = try context.arguments.integer("count", in: 1...1_000_000) ?? 200
         let threads = try context.arguments.integer("threads", in: 1...1_024)
         let filter = try context.filter()
@@ -79,7 +79,7 @@ enum BenchCommand: Command {
     ) throws -> [[Float]] {
         if let path = context.arguments["queries"] {
             let format = try context.arguments.choice("format", DatasetFormat.self) ?? DatasetFormat(path: path)
-            let reader = try format.open(path)
+            let reader = try format.open(path, interrupt: context.interrupt)
             let batch = try reader.next(limit: count)
             guard let dimension = reader.dimension else { return [] }
             return (0..<batch.rowCount).map { Array(batch.vectors[$0 * dimension..<($0 + 1) * dimension]) }
