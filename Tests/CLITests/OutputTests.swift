@@ -117,6 +117,8 @@ import Testing
         let console = Console(outputDescriptor: number, errorDescriptor: 2)
         let line = String(repeating: "x", count: 999)
         async let read = pipe.fileHandleForReading.readToEnd()
+        // Else a failure below would leave the reader waiting.
+        defer { try? pipe.fileHandleForWriting.close() }
         for _ in 0..<1_000 { try console.print(line) }
         try console.flush()
         try pipe.fileHandleForWriting.close()

@@ -47,6 +47,9 @@ enum BenchCommand: Command {
         let filter = try context.filter()
         let names = (context.arguments["modes"] ?? "exact,approximate:0.99").split(separator: ",").map(String.init)
         let modes = try names.map { name throws(CommandError) in (name, try SearchCommand.mode(name)) }
+        guard !modes.isEmpty else {
+            throw CommandError.usage("--modes names none.", remedy: "Write exact,approximate:0.99 or the like.")
+        }
         try await context.withStore { store in
             let database = try await store.database(context.positional(1))
             if database.options.quantization != .none { _ = try await context.encode(database) }
