@@ -287,6 +287,15 @@ import Testing
         #expect(try nephrite("check", "--store", store).exitCode == 0)
     }
 
+    @Test("an empty file makes no database, and --create says why")
+    func emptyFile() throws {
+        let empty = try directory.write([], to: "empty.fvecs")
+        let result = try nephrite("import", "--store", store, "new", empty, "--create")
+        #expect(result.exitCode == 66)
+        #expect(result.errors.contains("There is no row that tells its dimension: create it first"))
+        #expect(!result.errors.contains("Add --create"))
+    }
+
     @Test("ids that Unicode calls equivalent are two records, deleted as two")
     func equivalentIDs() throws {
         try create()

@@ -120,7 +120,8 @@ enum ImportCommand: Command {
             }
             var missing = CommandError(error)
             missing.remedy =
-                "Add --create, or create it first: nephrite create --store DIR \(name) "
+                (isCreating ? "There is no row that tells its dimension: " : "Add --create, or ")
+                + "create it first: nephrite create --store DIR \(name) "
                 + "--dimension \(dimension.map(String.init) ?? "D") --metric \(metric.rawValue)."
             throw missing
         }
