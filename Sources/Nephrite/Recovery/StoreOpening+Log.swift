@@ -40,8 +40,8 @@ extension StoreOpening {
         }
     }
 
-    /// Makes the directory of the log anew: a clean shutdown leaves it empty, and some of the programs that copy stores
-    /// leave out what is empty.
+    /// Makes the directory of the log anew: a clean shutdown leaves no log in it, and where no reserve was made nothing at
+    /// all; some of the programs that copy stores leave out what is empty.
     func makeLogDirectory() throws(StoreError) {
         do throws(FileSystemError) {
             try fileSystem.createDirectory(SegmentWriter.directory)
