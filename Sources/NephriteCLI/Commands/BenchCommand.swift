@@ -10,7 +10,7 @@ enum BenchCommand: Command {
         discussion: """
             For each mode all queries are searched for one after the other, and then all at once, sharing passes over the
             data. Recall is the share of the exact answers that a mode finds. The vectors are encoded first, unless the
-            database wants no codes. With --json each mode is a line {"mode":…,"recall":r,"queries":n,"k":k,
+            database wants no codes; with --read-only there are none. With --json each mode is a line {"mode":…,"recall":r,"queries":n,"k":k,
             "milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},"queriesPerSecond":q,"batchQueriesPerSecond":b}.
             """,
         positionals: [
@@ -52,7 +52,9 @@ enum BenchCommand: Command {
         }
         try await context.withStore { store in
             let database = try await store.database(context.positional(1))
-            if database.options.quantization != .none { _ = try await context.encode(database) }
+            if database.options.quantization != .none, !context.arguments.has("read-only") {
+                _ = try await context.encode(database)
+            }
             let snapshot = try await database.snapshot()
             let queries = try queries(context, snapshot, count: count)
             guard !queries.isEmpty else {

@@ -152,6 +152,18 @@ struct BadInputTests {
         }
     }
 
+    @Test("Cancelling a task with a store is reported as that, and not as a use of a closed store")
+    func cancelled() async throws {
+        let task = Task {
+            try await TestStore().open { store async throws in
+                let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+                unsafe withUnsafeCurrentTask { task in unsafe task?.cancel() }
+                while true { _ = try await database.count() }
+            }
+        }
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test("A snapshot that outlives its store is searched as before, on several threads too")
     func searchAfterClosing() async throws {
         let directory = TestStore()
