@@ -66,7 +66,8 @@ def places(file, source):
     found = {}
     for line, column, count, has_count, is_entry, is_gap in file["segments"]:
         if has_count and count == 0 and is_entry and not is_gap and line <= len(source):
-            found.setdefault(line, source[line - 1].strip())
+            text = source[line - 1]
+            found.setdefault(line, f"{text[:column - 1].lstrip()} «{text[column - 1:]}»".strip())
     return found.items()
 
 

@@ -287,6 +287,42 @@ AVX512 uint32_t kept_lanes(const float *upper, float threshold) {
     return _mm512_cmp_ps_mask(_mm512_loadu_ps(upper), _mm512_set1_ps(threshold), _CMP_NLT_UQ);
 }
 
+#define CODE_WAITING .count_reaching = count_reaching, .take_waiting = take_waiting,
+CODE_TARGET static size_t count_reaching(const float *upper, size_t count, float bound) {
+    size_t reaching = 0;
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 part = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
+        const __m512 bounds = _mm512_maskz_loadu_ps(part, upper + i);
+        reaching += (size_t)__builtin_popcount(
+            _mm512_mask_cmp_ps_mask(part, bounds, _mm512_set1_ps(bound), _CMP_GE_OQ));
+    }
+    return reaching;
+}
+
+// What stays moves to a place that has been read; what is stored behind it is read over or has no meaning.
+CODE_TARGET static size_t take_waiting(
+    float *upper, uint32_t *slots, size_t count, float threshold, float wanted, uint32_t *taken,
+    size_t *taken_count) {
+    const __m512 least = _mm512_set1_ps(threshold), most = _mm512_set1_ps(wanted);
+    size_t found = 0, kept = 0;
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 part = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
+        const __m512 bounds = _mm512_maskz_loadu_ps(part, upper + i);
+        const __m512i places = _mm512_maskz_loadu_epi32(part, slots + i);
+        uint32_t out = _mm512_mask_cmp_ps_mask(part, bounds, most, _CMP_GE_OQ);
+        while (found + (size_t)__builtin_popcount(out) > 16) out &= ~(1u << (31 - __builtin_clz(out)));
+        const __mmask16 staying =
+            _mm512_mask_cmp_ps_mask((__mmask16)(part & ~out), bounds, least, _CMP_GE_OQ);
+        _mm512_storeu_si512(taken + found, _mm512_maskz_compress_epi32((__mmask16)out, places));
+        found += (size_t)__builtin_popcount(out);
+        _mm512_storeu_ps(upper + kept, _mm512_maskz_compress_ps(staying, bounds));
+        _mm512_storeu_si512(slots + kept, _mm512_maskz_compress_epi32(staying, places));
+        kept += (size_t)__builtin_popcount(staying);
+    }
+    *taken_count = found;
+    return kept;
+}
+
 #define CODE_BLOCK64 block64_screened
 CODE_TARGET static uint64_t block64_screened(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper);

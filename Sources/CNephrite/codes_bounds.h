@@ -204,6 +204,10 @@ CODE_TARGET static uint64_t block64(
 #define CODE_PASSES .prepare_pass = NULL, .pass64 = NULL,
 #endif
 
+#ifndef CODE_WAITING
+#define CODE_WAITING .count_reaching = NULL, .take_waiting = NULL,
+#endif
+
 const struct nephrite_code_set CODE_SET = {
     .name = CODE_NAME,
     .rotate = rotate,
@@ -217,5 +221,6 @@ const struct nephrite_code_set CODE_SET = {
     .bounds16 = bounds16,
     .refine16 = refine16,
     .block64 = CODE_BLOCK64,
+    CODE_WAITING
     CODE_PASSES
 };

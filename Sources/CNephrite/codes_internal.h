@@ -34,6 +34,12 @@ struct nephrite_code_set {
     uint64_t (*block64)(
         const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower,
         float *upper);
+    /// How many of the rows that wait reach a bound; and the step that takes the most promising of them out (see
+    /// nephrite_take_waiting). `slots` and `upper` have room for 16 more, `taken` for 32. Null: plain loops do it.
+    size_t (*count_reaching)(const float *upper, size_t count, float bound);
+    size_t (*take_waiting)(
+        float *upper, uint32_t *slots, size_t count, float threshold, float wanted, uint32_t *taken,
+        size_t *taken_count);
     /// The pass of several queries over blocks that they share; null where an implementation has no kernel for that.
     /// `scratch` has nephrite_code_pass_bytes, the queries in a form of the implementation's own once they are
     /// prepared.

@@ -58,15 +58,33 @@ static inline size_t row_stride(const nephrite_code_search *search) {
     return nephrite_code_nibble_bytes(search->query->dimension) + nephrite_code_factor_bytes;
 }
 
-// Rows that wait and reach a bound.
-static size_t count_reaching(const nephrite_code_search *search, float bound) {
-    uint32_t count = 0;
-    for (size_t i = 0; i < search->pending_count; i += 1) count += search->pending_upper[i] >= bound;
-    return count;
+static size_t count_reaching(const float *upper, size_t count, float bound) {
+    uint32_t reaching = 0;
+    for (size_t i = 0; i < count; i += 1) reaching += upper[i] >= bound;
+    return reaching;
+}
+
+// Takes up to 16 of the rows that wait and reach `wanted`, the first that do; those below the threshold go, the others
+// stay, and their number is returned. Without a branch for a row: which way it went could not be foreseen.
+static size_t take_waiting(
+    float *upper, uint32_t *slots, size_t waiting, float threshold, float wanted, uint32_t *taken, size_t *taken_count) {
+    size_t count = 0, kept = 0;
+    for (size_t i = 0; i < waiting; i += 1) {
+        const float bound = upper[i];
+        const uint32_t slot = slots[i];
+        const size_t is_taken = (bound >= wanted) & (count < group_rows);
+        taken[count] = slot;
+        count += is_taken;
+        upper[kept] = bound;
+        slots[kept] = slot;
+        kept += (bound >= threshold) & (is_taken ^ 1);
+    }
+    *taken_count = count;
+    return kept;
 }
 
 // A bound that about 16 of the rows that wait reach, more than 8 where that is easily found: halving takes a few turns.
-static float choose_pivot(const nephrite_code_search *search) {
+static float choose_pivot(const nephrite_code_set *set, const nephrite_code_search *search) {
     if (search->pending_count <= group_rows) return -INFINITY;
     float least = INFINITY, most = -INFINITY;
     for (size_t i = 0; i < search->pending_count; i += 1) {
@@ -74,9 +92,10 @@ static float choose_pivot(const nephrite_code_search *search) {
         most = search->pending_upper[i] > most ? search->pending_upper[i] : most;
     }
     if (least < search->threshold) least = search->threshold;
+    size_t (*reaching)(const float *, size_t, float) = set->count_reaching != NULL ? set->count_reaching : count_reaching;
     for (int turn = 0; turn < 10; turn += 1) {
         const float middle = least * 0.5f + most * 0.5f;
-        const size_t count = count_reaching(search, middle);
+        const size_t count = reaching(search->pending_upper, search->pending_count, middle);
         if (count > group_rows) {
             least = middle;
         } else if (count <= group_rows / 2) {
@@ -88,33 +107,22 @@ static float choose_pivot(const nephrite_code_search *search) {
     return least;
 }
 
-// Takes up to 16 of the rows that wait out, the most promising ones; those below the threshold go. Without a branch for
-// a row: which way it went could not be foreseen.
-static size_t take_best(nephrite_code_search *search, uint32_t *slots) {
-    const float threshold = search->threshold, pivot = choose_pivot(search);
-    const float wanted = pivot < threshold ? threshold : pivot;
-    float *upper = search->pending_upper;
-    size_t count = 0, kept = 0;
-    for (size_t i = 0; i < search->pending_count; i += 1) {
-        const float bound = upper[i];
-        const uint32_t slot = search->pending_slots[i];
-        const size_t is_taken = (bound >= wanted) & (count < group_rows);
-        slots[count] = slot;
-        count += is_taken;
-        upper[kept] = bound;
-        search->pending_slots[kept] = slot;
-        kept += (bound >= threshold) & (is_taken ^ 1);
-    }
-    search->pending_count = kept;
+// Takes up to 16 of the rows that wait out, the most promising ones; those below the threshold go.
+static size_t take_best(const nephrite_code_set *set, nephrite_code_search *search, uint32_t *slots) {
+    const float pivot = choose_pivot(set, search);
+    const float wanted = pivot < search->threshold ? search->threshold : pivot;
+    size_t count = 0;
+    search->pending_count = (set->take_waiting != NULL ? set->take_waiting : take_waiting)(
+        search->pending_upper, search->pending_slots, search->pending_count, search->threshold, wanted, slots, &count);
     return count;
 }
 
 // Bounds the most promising of the rows that wait by both planes: they raise the threshold, which spares others.
 static void refine_best(const nephrite_code_set *set, nephrite_code_search *search) {
     const uint8_t *high[group_rows], *low[group_rows];
-    uint32_t slots[group_rows + 1];
+    uint32_t slots[2 * group_rows];
     float lower[group_rows], upper[group_rows];
-    const size_t count = take_best(search, slots);
+    const size_t count = take_best(set, search, slots);
     if (count == 0) return;
     const nephrite_code_rows *rows = &search->pending_rows;
     const ptrdiff_t stride = (ptrdiff_t)row_stride(search);
@@ -159,11 +167,15 @@ static void wait_for(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
     uint64_t survivors, const float *upper) {
     const size_t stride = row_stride(search);
+    // Codes that are not in a cache have been fetched, and are not to be fetched again.
+    const size_t most = search->is_cached ? nephrite_code_pending_rows : nephrite_code_pending_rows / 4;
     for (; survivors != 0; survivors &= survivors - 1) {
         const size_t place = (size_t)__builtin_ctzll(survivors), row = first_row + place;
-        if (search->pending_count == nephrite_code_pending_rows) refine_best(set, search);
-        prefetch_row((const uint8_t *)rows->low + row * stride, stride);
-        if (rows->signs != NULL) prefetch_row((const uint8_t *)rows->high + row * stride, stride);
+        if (search->pending_count >= most) refine_best(set, search);
+        if (!search->is_cached) {
+            prefetch_row((const uint8_t *)rows->low + row * stride, stride);
+            if (rows->signs != NULL) prefetch_row((const uint8_t *)rows->high + row * stride, stride);
+        }
         const size_t index = search->pending_count;
         // What has no bound is looked at first.
         search->pending_upper[index] = upper[place] == upper[place] ? upper[place] : INFINITY;

@@ -51,6 +51,44 @@ import Testing
         }
     }
 
+    @Test("A catalogue in whose second half something stands behind the copy has one copy only")
+    func misplacedCopy() throws {
+        let file = Fixtures.catalogue.encodeFile()
+        let copy = Array(file[..<(file.count / 2)])
+        let (whole, none) = try unsafe file.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+            try unsafe Catalogue.decodeFile(bytes)
+        }
+        #expect(none == [])
+        let longer = (copy + [UInt8](repeating: 0, count: 4_096)) + (copy + [UInt8](repeating: 0, count: 4_096))
+        let (found, damaged) = try unsafe longer.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+            try unsafe Catalogue.decodeFile(bytes)
+        }
+        #expect(found == whole && damaged == [1])
+    }
+
+    @Test("A log segment of which only the copy of a later version can be read is said to be that")
+    func laterSegment() throws {
+        let header = Fixtures.segment
+        var later = header.encode(copy: 1)
+        later.put(UInt16(FormatVersion.current + 1), at: 4)
+        later.put(UInt16(FormatVersion.current + 1), at: 6)
+        later = later.resealed(label: "NWSG header", index: 1)
+        let lost = [UInt8](repeating: 0, count: SegmentHeader.copyByteCount)
+        func decode(_ bytes: [UInt8]) -> FormatError.Kind? {
+            kind { () throws(FormatError) in
+                try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in
+                    try unsafe SegmentHeader.decode(bytes)
+                }
+            }
+        }
+        #expect(
+            decode(lost + later) == .newerVersion(found: FormatVersion.current + 1, supported: FormatVersion.current))
+        // With neither of them it is the first one that is told of.
+        later[100] ^= 1
+        #expect(decode(lost + later) == .badMagic)
+        #expect(decode(lost + header.encode(copy: 1)) == nil)
+    }
+
     @Test("Metadata longer than a record may have are not looked at, and nesting ends at a limit")
     func metadata() {
         let long = [UInt8](repeating: 0, count: FormatLimits.metadataByteCount + 1)

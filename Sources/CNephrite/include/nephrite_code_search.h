@@ -7,7 +7,7 @@
 
 enum {
     /// Rows that wait to be bounded by both planes, at most.
-    nephrite_code_pending_rows = 64,
+    nephrite_code_pending_rows = 256,
     /// Queries that one call takes at most.
     nephrite_code_search_queries = 64,
 };
@@ -42,12 +42,14 @@ typedef struct {
     size_t candidate_count;
     /// Rows that have been bounded by both planes.
     size_t refined_count;
+    /// Not 0: the codes are likely to be in a cache, so nothing is fetched ahead. The caller's.
+    int is_cached;
     /// Rows that the scan has looked at, and how many it will have when the best of those that wait are bounded next.
     size_t seen_count, next_count;
     size_t pending_count;
     /// Rows that wait: upper bounds by the first stage, never NaN, and slots; and rows of the memory that all are in.
-    float pending_upper[nephrite_code_pending_rows];
-    uint32_t pending_slots[nephrite_code_pending_rows];
+    float pending_upper[nephrite_code_pending_rows + 16];
+    uint32_t pending_slots[nephrite_code_pending_rows + 16];
     nephrite_code_rows pending_rows;
 } nephrite_code_search;
 

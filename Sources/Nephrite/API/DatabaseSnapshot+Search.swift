@@ -1,4 +1,5 @@
 /// Searching a snapshot: the public side of ``Searcher``.
+import CNephrite
 import StorageFormat
 import StorageIO
 
@@ -121,7 +122,9 @@ extension DatabaseSnapshot {
             throw .dimension(
                 expected: options.dimension, actual: query.count, id: "(query)", database: identity.name)
         }
-        guard query.allSatisfy(\.isFinite) else { throw .notFinite(id: "(query)", database: identity.name) }
+        guard unsafe nephrite_all_finite(query, query.count) != 0 else {
+            throw .notFinite(id: "(query)", database: identity.name)
+        }
         guard k >= 1 else {
             throw .argument("k is \(k).", remedy: "Ask for one record or more.", database: identity.name)
         }

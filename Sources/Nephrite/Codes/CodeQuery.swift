@@ -54,9 +54,7 @@ import CNephrite
         base.squared = Float(rotatedNorm * rotatedNorm)
         base.rounding = roundedUp(32 * unit * max(rotatedNorm, queryNorm))
         if metric != .euclidean {
-            var offset = 0.0
-            for (a, b) in zip(query, codec.centre) { offset += Double(a) * Double(b) }
-            base.offset = Float(offset)
+            base.offset = Float(innerProduct(query, codec.centre))
         }
         let statistical = deviations.map { min(1, $0 / max(1, dimension - 1).squareRoot()) }
         func bound(_ weights: Weights, _ width: Double?) -> nephrite_code_bound {
@@ -164,23 +162,22 @@ import CNephrite
     }
 }
 
-private func norm(_ values: [Float]) -> Double { norm(count: values.count) { Double(values[$0]) } }
+private func norm(_ values: [Float]) -> Double { innerProduct(values, values).squareRoot() }
 
-/// Four sums at a time: one alone would wait for itself.
-@inline(__always)
-private func norm(count: Int, _ value: (Int) -> Double) -> Double {
+/// Of as many components as both have. Four sums at a time: one alone would wait for itself.
+private func innerProduct(_ a: [Float], _ b: [Float]) -> Double {
+    let count = min(a.count, b.count)
     var sums = SIMD4<Double>.zero
-    var index = 0
-    while index + 4 <= count {
-        let four = SIMD4(value(index), value(index + 1), value(index + 2), value(index + 3))
-        sums += four * four
-        index += 4
+    unsafe a.withUnsafeBufferPointer { a in
+        unsafe b.withUnsafeBufferPointer { b in
+            let whole = count & ~3
+            for first in stride(from: 0, to: whole, by: 4) {
+                for lane in 0..<4 { unsafe sums[lane] += Double(a[first + lane]) * Double(b[first + lane]) }
+            }
+            for index in whole..<count { unsafe sums[0] += Double(a[index]) * Double(b[index]) }
+        }
     }
-    while index < count {
-        sums[0] += value(index) * value(index)
-        index += 1
-    }
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])).squareRoot()
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 /// A float that is not less, whatever a few roundings before it did.

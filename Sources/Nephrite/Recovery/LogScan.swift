@@ -51,7 +51,7 @@ struct LogScan {
     let fileSystem: any FileSystem
     let storeUUID: StorageUUID
     /// Whether damage ends the log instead of making it unreadable: for stores that are only read.
-    var stopsAtDamage = false
+    let stopsAtDamage: Bool
     /// Told how much of the log is read.
     var progress: (@Sendable (RecoveryProgress) -> Void)?
 

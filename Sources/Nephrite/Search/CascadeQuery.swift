@@ -61,7 +61,10 @@ import StorageIO
         accepts = plan.accepts
         unsafe kernels = nephrite_code_set_in_use()
         limit = request.limit
-        isCached = plan.rowCount * (plan.codes?.codec.lowStride ?? 0) <= request.cachedByteCount
+        let lowByteCount = plan.rowCount * (plan.codes?.codec.lowStride ?? 0)
+        isCached = lowByteCount <= request.cachedByteCount
+        // The second cache is smaller than the one that so many codes are taken to be in.
+        let isNear = lowByteCount <= request.cachedByteCount / 4
         unsafe scanner = ExactScanner(
             metric: plan.metric, query: request.queries[index], stride: snapshot.identity.stride, limit: request.limit,
             floor: request.floor)
@@ -71,7 +74,8 @@ import StorageIO
         if case .approximateCandidates(let count) = request.mode { budget = TopK(limit: max(count, request.limit)) }
         let isPlain = plan.accepts == nil && request.after == nil && !request.isTimed && budget == nil
         codeSearch =
-            isPlain ? code.map { CodeSearch($0, limit: request.limit, threshold: request.floor) } : nil
+            isPlain
+            ? code.map { CodeSearch($0, limit: request.limit, threshold: request.floor, isCached: isNear) } : nil
     }
 
     /// Has the kernels go on with the query's state: brings both thresholds to the higher one, and makes room.

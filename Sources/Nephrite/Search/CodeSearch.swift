@@ -18,12 +18,14 @@ import CNephrite
     /// - Parameters:
     ///   - limit: how many rows are wanted.
     ///   - threshold: no row of a lower rank is.
-    init(_ code: CodeQuery, limit: Int, threshold: Float) {
+    ///   - isCached: whether the codes are so few that a cache is likely to hold them.
+    init(_ code: CodeQuery, limit: Int, threshold: Float, isCached: Bool = false) {
         self.code = code
         unsafe pointer = .allocate(capacity: 1)
         unsafe lowers = .allocate(capacity: limit)
         unsafe candidates = .allocate(capacity: Self.keptCount + Self.roomCount)
         unsafe nephrite_code_search_init(pointer, code.pointer, limit, lowers, threshold, candidates)
+        unsafe pointer.pointee.is_cached = isCached ? 1 : 0
     }
 
     deinit {

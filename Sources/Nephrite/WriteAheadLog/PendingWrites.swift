@@ -28,7 +28,7 @@ struct PendingWrites {
     /// The newest pending operation on an id: its batch's serial and its index.
     func find(_ id: UnsafeRawBufferPointer, hash: UInt64) -> (serial: UInt32, index: Int)? {
         guard used > 0 else { return nil }
-        return unsafe bucket(id, hash: hash, serial: nil).map {
+        return unsafe newestBucket(id, hash: hash).map {
             (buckets[$0].serial, Int(buckets[$0].operationPlusOne) - 1)
         }
     }
@@ -103,18 +103,17 @@ struct PendingWrites {
         return nil
     }
 
-    /// The bucket of an id's operation in one batch, or in the newest batch that has one.
-    private func bucket(_ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32?) -> Int? {
+    /// The bucket of an id's operation in the newest batch that has one.
+    private func newestBucket(_ id: UnsafeRawBufferPointer, hash: UInt64) -> Int? {
         let mask = buckets.count - 1
         var position = Int(truncatingIfNeeded: hash) & mask
         var newest: Int?
         while buckets[position].operationPlusOne != 0 {
             let bucket = buckets[position]
-            if bucket.hash == hash, serial == nil || serial == bucket.serial {
+            if bucket.hash == hash {
                 let batch = entries[bucket.serial]!.batch
                 let other = unsafe batch.id(batch.operations[Int(bucket.operationPlusOne) - 1])
                 if unsafe other.elementsEqual(id) {
-                    if serial != nil { return position }
                     // Serial numbers wrap around.
                     if newest.map({ Int32(bitPattern: bucket.serial &- buckets[$0].serial) > 0 }) ?? true {
                         newest = position

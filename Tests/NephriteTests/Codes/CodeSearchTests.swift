@@ -100,8 +100,10 @@ import Testing
             }
             for set in CodeKernels.all {
                 let expected: [[RowBounds]] = sample.codes.map { Self.bounds(set, sample, $0, taken) }
-                for isShared in [false, true] {
-                    let searches = sample.codes.map { CodeSearch($0, limit: limit, threshold: -.infinity) }
+                for (isShared, isCached) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let searches = sample.codes.map {
+                        CodeSearch($0, limit: limit, threshold: -.infinity, isCached: isCached)
+                    }
                     Self.search(set, sample, searches, masks, isShared: isShared)
                     for (search, bounds) in zip(searches, expected) {
                         let best = bounds.map(\.lower).filter { !$0.isNaN }.sorted(by: >)

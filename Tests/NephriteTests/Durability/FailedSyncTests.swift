@@ -118,4 +118,37 @@ import Testing
             #expect(names.contains("reserve"))
         }
     }
+
+    /// - Parameter sync: that of the new database's directory, and that of the root with its name.
+    @Test(
+        "A directory that cannot be synced while a database is created fences the store; reads go on",
+        arguments: [1, 2])
+    func createdDirectory(sync: Int) async throws {
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(simulatedStore(disk)) { store async throws in
+            let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+            try await database.upsert(testRecord("x", 1))
+        }
+        await expectError(.fenced) {
+            try await withVectorStore(simulatedStore(disk)) { store async throws in
+                let database = try await store.database("a")
+                try await database.upsert(testRecord("y", 2))
+                disk.inject(.fail(call: sync, code: ErrorNumber.inputOutput, calls: [.synchronizeDirectory]))
+                await #expect(throws: StoreError.self) {
+                    try await store.createDatabase("b", options: DatabaseOptions(dimension: 3))
+                }
+                disk.inject(.none)
+                // The sync may have lost the name of anything: nobody builds on it any more.
+                await expectError(.fenced) { try await database.upsert(testRecord("z", 3)) }
+                #expect(try await database.allIDs().sorted() == ["x", "y"])
+            }
+        }
+        for image in [disk.processKillImage(), disk.crashImage(.loseAll)] {
+            try await withVectorStore(simulatedStore(image)) { store async throws in
+                #expect(try await store.databases().map(\.name) == ["a"])
+                #expect(try await store.database("a").allIDs().sorted() == ["x", "y"])
+                try await store.expectSound()
+            }
+        }
+    }
 }

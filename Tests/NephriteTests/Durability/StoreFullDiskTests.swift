@@ -133,4 +133,35 @@ struct StoreFullDiskTests {
         #expect(state.model["a", "back"] == Values.model(number: 5))
         #expect(state.model["a", "y3"] == nil)
     }
+
+    @Test("A disk with no room for a whole log segment: the store opens with a shorter one, and keeps its reserve")
+    func shortSegment() async throws {
+        let disk = SimulatedFileSystem()
+        let full = 4 << 20
+        let image = try await withVectorStore(simulatedStore(disk, segmentByteCount: full)) { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            for index in 0..<5 { try await database.upsert(testRecord("r\(index)", index)) }
+            return disk.processKillImage()
+        }
+        image.setCapacity(byteCount: try Self.usedByteCount(image) + (512 << 10))
+        func segments() throws -> [Int] {
+            try image.list(StoragePath("wal")).filter { $0.name.hasSuffix(".wal") }
+                .compactMap { image.contents(of: StoragePath("wal", $0.name))?.count }
+        }
+        #expect(try segments() == [full])
+        try await withVectorStore(simulatedStore(image, segmentByteCount: full)) { store async throws in
+            let lengths = try segments()
+            #expect(lengths.count == 1 && lengths[0] < full / 8, "\(lengths)")
+            #expect(try image.list(StoragePath("wal")).contains { $0.name == "reserve" })
+            let database = try await store.database("a")
+            #expect(try await database.count() == 5)
+            try await database.upsert(testRecord("new", 7))
+        }
+        image.setCapacity(byteCount: nil)
+        try await withVectorStore(simulatedStore(image, segmentByteCount: full)) { store async throws in
+            #expect(try segments() == [full])
+            #expect(try await store.database("a").vector(for: "new") == testVector(7, 3))
+            try await store.expectSound()
+        }
+    }
 }

@@ -99,6 +99,36 @@ struct TornHeaderTests {
         #expect(Set(found) == [0, 1] && found == found.sorted(), "\(found)")
     }
 
+    @Test("A torn page that recovery cannot write anew is an error of the disk, and the store is as it was")
+    func unmendable() async throws {
+        let disk = SimulatedFileSystem()
+        let image = try await withVectorStore(simulatedStore(disk)) { store in
+            let database = try await store.createDatabase("b", options: DatabaseOptions(dimension: 2))
+            for index in 0..<3 {
+                try await database.upsert(VectorRecord(id: "\(index)", vector: [1, Float(index)]))
+                if index < 2 { try await store.checkpoint() }
+            }
+            return disk.processKillImage()
+        }
+        let newest = Array(
+            try #require(image.contents(of: Self.file)).prefix(FileHeader.pageCount * FileHeader.byteCount))
+        let header = try unsafe newest.withUnsafeBytes { unsafe try FileHeader.newest(pages: $0, fileSize: 1 << 30) }
+            .header
+        let page = FileHeader.firstPage(generation: header.generation)
+        image.damage(Self.file, at: page * FileHeader.byteCount, with: Array(repeating: 0xA5, count: 512))
+        for _ in 0..<2 {
+            image.inject(.fail(call: 1, code: ErrorNumber.inputOutput, calls: [.write], pathPrefix: "\(Self.file)"))
+            let error = await expectError(.inputOutput) { try await withVectorStore(simulatedStore(image)) { _ in } }
+            #expect(error?.database == "b" && error?.errorNumber == ErrorNumber.inputOutput)
+        }
+        image.inject(.none)
+        try await withVectorStore(simulatedStore(image)) { store async throws in
+            #expect(try await store.database("b").allIDs().sorted() == ["0", "1", "2"])
+            try await store.expectSound()
+        }
+        #expect(image.contents(of: Self.file)?[page * FileHeader.byteCount] != 0xA5)
+    }
+
     @Test("A database whose newest header is torn falls back a generation and replays")
     func tornHeader() throws {
         // The crash hits while both copies of the header are being written. The generation before and the log hold

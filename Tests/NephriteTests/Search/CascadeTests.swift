@@ -263,6 +263,22 @@ import Testing
         }
     }
 
+    @Test("Signs of vectors so long that a page of them is too much for one run are read a word of rows at a time")
+    func longSigns() async throws {
+        let dimension = 40_000
+        try await withSnapshot(.clustered, .cosine, dimension, count: 140) { snapshot async throws in
+            let query = Data.clustered.vector(50_000, dimension)
+            var request = SearchRequest(queries: [query], limit: 10)
+            request.cachedByteCount = 0
+            let exact = try await snapshot.searcher.search(snapshot, request, codes: nil).rows[0]
+            request.mode = .approximate(recall: 0.999)
+            let answer = try await snapshot.searcher.search(snapshot, request, codes: snapshot.heapCodes())
+            #expect(answer.counts.estimated == snapshot.count && answer.counts.bounded == 0)
+            #expect(answer.rows[0].count == 10)
+            #expect(Set(answer.rows[0].map(\.slot)).intersection(exact.map(\.slot)).count >= 9)
+        }
+    }
+
     @Test("A cancelled search ends with CancellationError")
     func cancellation() async throws {
         try await withSnapshot(.random, .cosine, 64, count: 500) { snapshot async throws in

@@ -61,4 +61,31 @@ struct DamagedDatabaseTests {
             #expect(left.isEmpty)
         }
     }
+
+    @Test("A database whose directory is gone can be dropped, and its name used again")
+    func missingDirectory() async throws {
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(simulatedStore(disk)) { store async throws in
+            for name in ["gone", "b"] {
+                let database = try await store.createDatabase(name, options: .init(dimension: 2))
+                try await database.upsert(VectorRecord(id: "x", vector: [1, 2]))
+            }
+        }
+        for entry in try disk.list(StoragePath("gone")) { try disk.unlink(StoragePath("gone", entry.name)) }
+        try disk.removeDirectory(StoragePath("gone"))
+        try await withVectorStore(simulatedStore(disk)) { store async throws in
+            let error = await expectError(.corruption) { _ = try await store.database("gone").count() }
+            #expect(error?.message.contains("missing") == true)
+            try await store.dropDatabase("gone")
+            #expect(try await store.databases().map(\.name) == ["b"])
+            let database = try await store.createDatabase("gone", options: .init(dimension: 2))
+            try await database.upsert(VectorRecord(id: "new", vector: [3, 4]))
+        }
+        try await withVectorStore(simulatedStore(disk)) { store async throws in
+            #expect(store.recoveryReport?.wasClean == true && store.recoveryReport?.orphans == [])
+            #expect(try await store.database("gone").allIDs() == ["new"])
+            #expect(try await store.database("b").allIDs() == ["x"])
+            try await store.expectSound()
+        }
+    }
 }

@@ -90,6 +90,16 @@ struct DoctoredFileTests {
             }
         }
 
+        /// Adds payload extents of one unit each behind the file until the header has no room for more.
+        mutating func fillExtents() {
+            while header.extents.count < FormatLimits.extentCount {
+                let end = UInt32(header.endOfExtents / UInt64(FormatLimits.extentUnitByteCount))
+                header.extents.append(Extent(kind: .payload, startUnit: end, unitCount: 1))
+            }
+            bytes += [UInt8](repeating: 0, count: Int(header.endOfExtents) - bytes.count)
+            disk.truncate(path, to: bytes.count)
+        }
+
         func write() {
             disk.damage(path, at: 0, with: bytes)
             let first = FileHeader.firstPage(generation: header.generation)
@@ -185,6 +195,75 @@ struct DoctoredFileTests {
             let report = try await store.check()
             let damages = try #require(report.databases.first { $0.name == "a" }).damages
             #expect(damages.contains { $0.kind == "mended" && $0.message.contains("it was rebuilt") })
+        }
+    }
+
+    @Test("A file with as many extents as its header holds refuses to grow, and all else goes on")
+    func mostExtents() async throws {
+        let disk = try await Self.filled()
+        var doctor = try Doctor(disk)
+        doctor.fillExtents()
+        doctor.write()
+        let configuration = Self.configuration(disk, target: disk)
+        var count = 300
+        try await withVectorStore(at: "a store", configuration: configuration) { store async throws in
+            let database = try await store.database("a")
+            var refusal: StoreError?
+            while refusal == nil, count < 20_000 {
+                do {
+                    try await database.insert((count..<count + 200).map { testRecord("r\($0)", $0) })
+                    count += 200
+                } catch let error as StoreError {
+                    refusal = error
+                }
+            }
+            #expect(refusal?.code == .limitReached && refusal?.database == "a", "\(String(describing: refusal))")
+            #expect(try await database.count() == count && count > 300)
+            #expect(try await database.delete("r0"))
+            try await store.database("b").insert(testRecord("other", 2))
+            try await store.checkpoint()
+            // There is room for one now, in the space of the record that is gone.
+            try await database.insert(testRecord("r0", 0))
+        }
+        try await withVectorStore(at: "a store", configuration: configuration) { store async throws in
+            let contents = try await store.database("a").allContents()
+            #expect(contents.count == count)
+            for (id, record) in contents { #expect(record == testRecord(id, Int(id.dropFirst()) ?? -1)) }
+            try await store.expectSound()
+        }
+    }
+
+    @Test("Entries that all name the same megabyte are read up to what the file can hold, and no further")
+    func sharedPayload() async throws {
+        let disk = SimulatedFileSystem()
+        let configuration = Self.configuration(disk, target: SimulatedFileSystem(rootExists: false))
+        let text = String(repeating: "x", count: 1_000_000)
+        try await withVectorStore(at: "a store", configuration: configuration) { store async throws in
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert((0..<300).map { testRecord("r\($0)", $0) })
+            try await database.insert(VectorRecord(id: "long", vector: [1, 2, 3], metadata: ["text": .string(text)]))
+        }
+        var doctor = try Doctor(disk)
+        var long = RecordEntry.empty
+        doctor.entry(300) { long = $0 }
+        try #require(long.payloadLength > 1_000_000)
+        for slot in 100..<300 {
+            doctor.entry(slot) {
+                $0.payloadUnit = long.payloadUnit
+                $0.payloadLength = long.payloadLength
+            }
+        }
+        doctor.write()
+        let report = try await VectorStore(at: "a store", configuration: configuration).salvage(to: "target")
+        let database = try #require(report.databases.first { $0.name == "a" })
+        // The file has some megabytes; eight times as much and 64 are read at most, not 200.
+        let tooMuch = database.lost.filter { $0.reason == "More is said to be in the file than there can be." }
+        #expect((50..<150).contains(tooMuch.count), "\(tooMuch.count)")
+        #expect(database.lostCount >= 200 && database.recoveredCount == 301 - database.lostCount)
+        try await withVectorStore(at: "target", configuration: configuration) { store async throws in
+            for index in 0..<100 {
+                #expect(try await store.database("a").vector(for: "r\(index)") == testVector(index, 3))
+            }
         }
     }
 

@@ -39,96 +39,9 @@ struct DoctoredLogTests {
         }
     }
 
-    /// The records of a log's only segment, to be changed and written back with checksums, chain and hashes that are right.
-    private struct Doctor {
-        struct Record {
-            var type: LogRecordType
-            var database: UInt32
-            var lsn: UInt64
-            var transaction: UInt64 = 0
-            var body: [UInt8]
-            /// Whether a commit's hash is left wrong.
-            var hasWrongHash = false
-        }
-
-        let disk: SimulatedFileSystem
-        let path: StoragePath
-        var records: [Record] = []
-        private let size: Int
-        private let seed: UInt32
-
-        init(_ disk: SimulatedFileSystem) throws {
-            self.disk = disk
-            let name = try #require(try disk.list(StoragePath("wal")).map(\.name).last { $0.hasSuffix(".wal") })
-            path = StoragePath("wal", name)
-            let bytes = try #require(disk.contents(of: path))
-            size = bytes.count
-            let header = try unsafe bytes.withUnsafeBytes { try unsafe SegmentHeader.decode($0) }
-            seed = header.saltSeed
-            var position = SegmentHeader.recordsOffset
-            while case .record(let header, let body, let next) = unsafe bytes.withUnsafeBytes({
-                unsafe LogCodec.read($0, at: position, saltSeed: seed)
-            }) {
-                records.append(
-                    Record(
-                        type: header.type, database: header.database, lsn: header.lsn,
-                        transaction: header.transaction, body: Array(bytes[body])))
-                position = next
-            }
-        }
-
-        var lastLSN: UInt64 { records.map(\.lsn).max() ?? 0 }
-
-        /// The index of the last record of a type.
-        func last(_ type: LogRecordType) throws -> Int { try #require(records.lastIndex { $0.type == type }) }
-
-        /// Appends a commit of other records.
-        mutating func append(_ group: [(LogRecordType, [UInt8])]) {
-            let lsn = lastLSN + 1
-            records += group.map { Record(type: $0, database: 0, lsn: lsn, body: $1) }
-            let commit = CommitBody(operationCount: UInt32(group.count), batchHash: 0, databases: [])
-            var body = [UInt8](repeating: 0, count: commit.encodedByteCount)
-            unsafe body.withUnsafeMutableBytes { unsafe commit.encode(into: $0) }
-            records.append(Record(type: .commit, database: 0, lsn: lsn, body: body))
-        }
-
-        func write() {
-            var bytes: [UInt8] = []
-            var chain = seed
-            var hash: UInt64 = 0
-            for record in records {
-                let count = LogCodec.paddedByteCount(bodyLength: record.body.count)
-                var sealed = [UInt8](repeating: 0, count: count)
-                unsafe sealed.withUnsafeMutableBytes { buffer in
-                    unsafe LogCodec.writeHeader(
-                        buffer, type: record.type, database: record.database, bodyLength: record.body.count)
-                    for (index, byte) in record.body.enumerated() {
-                        unsafe buffer[LogRecordHeader.byteCount + index] = byte
-                    }
-                    if record.type == .commit {
-                        unsafe buffer.store(
-                            record.hasWrongHash ? ~hash : hash, at: LogRecordHeader.byteCount + 8)
-                    }
-                    chain = unsafe LogCodec.seal(
-                        buffer, lsn: record.lsn, transaction: record.transaction, syncedUpTo: 0,
-                        previousChecksum: chain, saltSeed: seed)
-                    switch record.type {
-                    case .commit: hash = 0
-                    case .checkpoint, .syncMarker: break
-                    default: hash = unsafe CommitBody.hash(UnsafeRawBufferPointer(buffer), continuing: hash)
-                    }
-                }
-                bytes += sealed
-            }
-            let room = size - SegmentHeader.recordsOffset
-            disk.damage(
-                path, at: SegmentHeader.recordsOffset, with: bytes + [UInt8](repeating: 0, count: room - bytes.count))
-        }
-    }
-
-    private static func doctored(_ change: (inout Doctor) throws -> Void) async throws -> SimulatedFileSystem {
+    private static func doctored(_ change: (inout LogDoctor) throws -> Void) async throws -> SimulatedFileSystem {
         let disk = try await killed()
-        var doctor = try Doctor(disk)
+        var doctor = try LogDoctor(disk)
         try change(&doctor)
         doctor.write()
         return disk
@@ -151,7 +64,7 @@ struct DoctoredLogTests {
     }
 
     /// What makes the last commit one that was not written whole.
-    enum Tear: CaseIterable, Sendable { case hash, marker, foreignRecord, foreignCommit, body }
+    enum Tear: CaseIterable, Sendable { case hash, marker, foreignRecord, foreignCommit, body, chain }
 
     @Test(
         "A last commit that is not whole is as good as not there, in all databases it is of", arguments: Tear.allCases)
@@ -168,21 +81,27 @@ struct DoctoredLogTests {
             case .foreignRecord: doctor.records[commit - 1].lsn += 1
             case .foreignCommit: doctor.records[commit].lsn += 1
             case .body: doctor.records[commit].body.removeLast(8)
+            case .chain: doctor.records[commit].breaksChain = true
             }
         }
         try await Self.open(disk) { try await Self.expectWhole($0, hasLast: false) }
     }
 
-    @Test("A creation of what is there, and a drop of what is not, change nothing")
+    @Test("A creation of what is there, a drop of what is not, and a commit of nothing change nothing")
     func administration() async throws {
+        var last: UInt64 = 0
         let disk = try await Self.doctored { doctor in
             let creation = try doctor.records[doctor.last(.createDatabase)].body
             doctor.append([(.createDatabase, creation)])
             doctor.append([(.deleteDatabase, DeleteDatabaseBody(number: 99).encode())])
+            doctor.append([])
+            last = doctor.lastLSN
         }
         try await Self.open(disk) { store async throws in
             #expect(try await store.databases().map(\.name) == ["a", "b"])
             try await Self.expectWhole(store)
+            // All three are commits of this log: the next one is behind them.
+            #expect(try await store.database("b").upsert(testRecord("next", 1, 100)) == last + 1)
         }
     }
 
@@ -241,7 +160,7 @@ struct DoctoredLogTests {
                 try await store.checkpoint()
                 return disk.processKillImage()
             }
-            var doctor = try Doctor(image)
+            var doctor = try LogDoctor(image)
             // The creation, which the catalogue knows of, and the first write stay.
             let write = try #require(doctor.records.firstIndex { $0.type == .store })
             let end = try #require(doctor.records[write...].firstIndex { $0.type == .commit })
@@ -256,6 +175,12 @@ struct DoctoredLogTests {
         configuration.access = .readOnly
         try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
             #expect(try await Set(store.database("a").allIDs()) == ["r0", "r1", "r2", "r3"])
+        }
+        // Unless the newer generation may be the one that is lost: then what the file holds may not be the newest.
+        try Self.tearNextGeneration(of: "a", on: image)
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
+            let refusal = await expectError(.corruption) { _ = try await store.database("a").count() }
+            #expect(refusal?.message.contains("The log ends at commit") == true, "\(String(describing: refusal))")
         }
     }
 
@@ -282,19 +207,47 @@ struct DoctoredLogTests {
 
     // MARK: A generation of the header that is lost
 
+    /// Tears both pages of the header generation that a checkpoint of a database would write next.
+    private static func tearNextGeneration(of name: String, on disk: SimulatedFileSystem) throws {
+        let file = StoragePath(name, "vectors.jvdb")
+        let bytes = try #require(disk.contents(of: file))
+        let newest = try unsafe bytes.withUnsafeBytes { bytes in
+            try unsafe FileHeader.newest(pages: bytes, fileSize: UInt64(bytes.count)).header
+        }
+        let other = FileHeader.firstPage(generation: newest.generation + 1)
+        for page in [other, other + 1] {
+            disk.damage(file, at: page * 4_096, with: [UInt8](repeating: 0x5A, count: 4_096))
+        }
+    }
+
     /// A store that was closed, with a log that begins with the creation of `late`; one growth of it is the last that is there.
-    private static func late(withCreation: Bool) async throws -> SimulatedFileSystem {
+    ///
+    /// - Parameter rotated: whether segments lie between the clean shutdown and the log's beginning, which were let go.
+    private static func late(withCreation: Bool, rotated: Bool = false) async throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
         try await open(disk) { store in
             let database = try await store.createDatabase("a", options: .init(dimension: 100))
             try await database.upsert(testRecord("x", 1, 100))
         }
-        let image = try await open(disk) { store in
+        var configuration = configuration(disk)
+        configuration.logSegmentByteCount = 64 << 10
+        let image = try await withVectorStore(at: "simulated", configuration: configuration) { store in
+            if rotated {
+                let filler = try await store.createDatabase("filler", options: .init(dimension: 4_000))
+                for index in 0..<10 { try await filler.upsert(testRecord("r\(index)", index, 4_000)) }
+                for _ in 0..<2 {
+                    try await filler.upsert(testRecord("again", 1, 4_000))
+                    try await store.checkpoint()
+                }
+                try await store.dropDatabase("filler")
+            }
             let database = try await store.createDatabase("late", options: .init(dimension: 100))
             try await database.upsert(testRecord("gone", 1, 100))
             return disk.processKillImage()
         }
-        var doctor = try Doctor(image)
+        var doctor = try LogDoctor(image)
+        let segments = try image.list(StoragePath("wal")).filter { $0.name.hasSuffix(".wal") }
+        try #require(segments.count == 1 && doctor.header.hasPrevious == rotated)
         let growth = try doctor.last(.resize)
         let commit = try #require(doctor.records[growth...].firstIndex { $0.type == .commit })
         doctor.records.removeSubrange((commit + 1)...)
@@ -304,15 +257,7 @@ struct DoctoredLogTests {
         }
         doctor.write()
         // The first checkpoint, torn in both of its pages.
-        let file = StoragePath("late", "vectors.jvdb")
-        let bytes = try #require(image.contents(of: file))
-        let newest = try unsafe bytes.withUnsafeBytes { bytes in
-            try unsafe FileHeader.newest(pages: bytes, fileSize: UInt64(bytes.count)).header
-        }
-        let other = FileHeader.firstPage(generation: newest.generation + 1)
-        for page in [other, other + 1] {
-            image.damage(file, at: page * 4_096, with: [UInt8](repeating: 0x5A, count: 4_096))
-        }
+        try tearNextGeneration(of: "late", on: image)
         return image
     }
 
@@ -334,6 +279,65 @@ struct DoctoredLogTests {
             #expect(try await store.database("late").count() == 0)
             #expect(try await store.database("a").allIDs() == ["x"])
             try await store.expectSound()
+        }
+    }
+
+    @Test("Where the log before its creation was let go, only the creation in it proves that a torn database is whole")
+    func tornFirstCheckpointOfLaterLog() async throws {
+        let whole = try await Self.late(withCreation: true, rotated: true)
+        try await Self.open(whole) { store async throws in
+            #expect(try await store.databases().map(\.name) == ["a", "late"])
+            #expect(try await store.database("late").count() == 0)
+            #expect(try await store.database("a").allIDs() == ["x"])
+            try await store.expectSound()
+        }
+        // Without it nothing says that the log has what the torn checkpoint had.
+        let cut = try await Self.late(withCreation: false, rotated: true)
+        try await Self.open(cut) { store async throws in
+            let error = await expectError(.corruption) { _ = try await store.database("late").count() }
+            #expect(error?.database == "late")
+            #expect(error?.message.contains("the log does not reach back to the other") == true)
+            #expect(try await store.database("a").allIDs() == ["x"])
+        }
+    }
+
+    // MARK: What lies where records would
+
+    @Test(
+        "Behind the log's end, fronts of long records without an end are no torn write, and are not searched for ever")
+    func hostileTail() async throws {
+        let disk = try await Self.killed()
+        var front =
+            unsafe withUnsafeBytes(of: LogRecordHeader.magic) { unsafe Array($0) } + [UInt8](repeating: 0, count: 8)
+        front += [0xFF, 0xFF, 0xFF, 0x7F]
+        front += [UInt8](repeating: 0, count: LogRecordHeader.alignment * 2 - front.count)
+        try LogDoctor(disk).write(tail: (0..<200).flatMap { _ in front })
+        let before = SalvageFixture.contents(disk)
+        let error = await expectError(.corruption) { try await Self.open(disk) { _ in } }
+        #expect(error?.message.contains("what follows is not what a torn write leaves") == true)
+        #expect(SalvageFixture.contents(disk) == before)
+        // Fewer of them are a tail like any other.
+        let torn = try await Self.killed()
+        try LogDoctor(torn).write(tail: front + front + front)
+        try await Self.open(torn) { try await Self.expectWhole($0) }
+    }
+
+    @Test("A damaged copy of a segment's header is told if records stand behind it; else a crash has left it so")
+    func headerCopy() async throws {
+        for isUsed in [true, false] {
+            let disk = SimulatedFileSystem()
+            let image = try await Self.open(disk) { store in
+                if isUsed { try await store.createDatabase("a", options: .init(dimension: 100)) }
+                return disk.processKillImage()
+            }
+            let path = try LogDoctor(image).path
+            image.flipBit(path, bit: 8 * (SegmentHeader.copyByteCount + 30))
+            try await Self.open(image) { store async throws in
+                let damages = try #require(store.recoveryReport).damages
+                #expect(damages.map(\.kind) == (isUsed ? ["mended"] : []), "\(damages)")
+                #expect(damages.first?.offset == (isUsed ? UInt64(SegmentHeader.copyByteCount) : nil))
+                try await store.createDatabase("b", options: .init(dimension: 100))
+            }
         }
     }
 }

@@ -242,6 +242,23 @@ struct HostileFileTests {
         }
     }
 
+    @Test("A catalogue of more than a gigabyte is not read")
+    func endlessCatalogue() async throws {
+        let directory = try await filled()
+        let whole = try Data(contentsOf: directory.url("CATALOG"))
+        let handle = try FileHandle(forWritingTo: directory.url("CATALOG"))
+        try handle.truncate(atOffset: (1 << 30) + 1)
+        try handle.close()
+        let error = await expectError(.inputOutput) { try await directory.open { _ in } }
+        #expect(error?.path == "CATALOG")
+        let attributes = try FileManager.default.attributesOfItem(atPath: directory.url("CATALOG").path)
+        #expect(attributes[.size] as? Int == (1 << 30) + 1)
+        try whole.write(to: directory.url("CATALOG"))
+        try await directory.open { store async throws in
+            #expect(try await store.database("a").count() == Self.names.count)
+        }
+    }
+
     @Test("An unknown durability, metric or dimension in both copies of the catalogue is refused")
     func unknownDurability() async throws {
         let directory = try await filled()

@@ -1,9 +1,10 @@
 // Small things that were once wrong at the edges of a store: names, ids, copies, progress.
 import Foundation
-import Nephrite
 import StorageIO
 import StorageSimulation
 import Testing
+
+@testable import Nephrite
 
 @Suite(.timeLimit(.minutes(20)))
 struct LeftoverTests {
@@ -59,6 +60,76 @@ struct LeftoverTests {
             #expect(try await database.record(for: "needle-one")?.content == testRecord("needle-one", 2))
             try await store.expectSound()
         }
+    }
+
+    @Test("In a transaction, too, a record whose stored id is damaged is replaced, or deleted")
+    func damagedIDInTransaction() async throws {
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert(["needle-one", "needle-two", "other"].map { testRecord($0, 1) })
+        }
+        let path = StoragePath("a", "vectors.jvdb")
+        let bytes = try #require(disk.contents(of: path))
+        for id in ["needle-one", "needle-two"] {
+            let pattern = Array(id.utf8)
+            let start = try #require((16_384..<bytes.count - 10).first { Array(bytes[$0..<$0 + 10]) == pattern })
+            disk.flipBit(path, bit: 8 * start + 1)
+        }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            try await store.transaction { transaction in
+                try await transaction.upsert(testRecord("needle-one", 2), into: "a")
+                try await transaction.delete("needle-two", from: "a")
+                try await transaction.upsert(testRecord("new", 3), into: "a")
+            }
+            let database = try await store.database("a")
+            #expect(try await database.allIDs().sorted() == ["needle-one", "new", "other"])
+            #expect(try await database.record(for: "needle-one")?.content == testRecord("needle-one", 2))
+            try await store.expectSound()
+        }
+    }
+
+    @Test("A directory of a database's name that is nobody's is not built upon, and stays as it is")
+    func foreignDirectory() async throws {
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            try disk.createDirectory(StoragePath("a"))
+            try disk.open(StoragePath("a", "notes"), .createNew).writeBytes([1, 2, 3], at: 0)
+            let error = await expectError(.databaseExists) {
+                try await store.createDatabase("a", options: .init(dimension: 3))
+            }
+            #expect(error?.path == "a" && error?.message.contains("no database claims") == true)
+            #expect(disk.contents(of: StoragePath("a", "notes")) == [1, 2, 3])
+            #expect(try disk.list(.root).allSatisfy { !$0.name.hasPrefix(DatabaseDirectory.creatingPrefix) })
+            _ = try await store.createDatabase("b", options: .init(dimension: 3)).insert(testRecord("x", 1))
+        }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            #expect(store.recoveryReport?.orphans == ["a"])
+            #expect(try await store.databases().map(\.name) == ["b"])
+        }
+    }
+
+    @Test("A directory in which a creation was cut short becomes a store; one that is somebody else's by then does not")
+    func cutCreation() async throws {
+        let disk = SimulatedFileSystem()
+        try disk.createDirectory(StoragePath("wal"))
+        for name in ["CATALOG.tmp", "LOCK"] { _ = try disk.open(StoragePath(name), .createNew) }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            _ = try await store.createDatabase("a", options: .init(dimension: 3)).insert(testRecord("x", 1))
+        }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            #expect(try await store.database("a").allIDs() == ["x"])
+        }
+        // Between the first look and the lock somebody puts a file there.
+        let other = SimulatedFileSystem()
+        let hooked = HookedFileSystem(other)
+        hooked.set { (call, _) throws(FileSystemError) in
+            if call == .lock { _ = try other.open(StoragePath("foreign"), .createNew) }
+        }
+        await expectError(.notAStore) {
+            try await withVectorStore(at: "simulated", configuration: configuration(hooked)) { _ in }
+        }
+        #expect(try Set(other.list(.root).map(\.name)).isSubset(of: ["foreign", "LOCK"]))
     }
 
     @Test("A catalogue that lost its end is reported and made whole, or refused; never opened in silence")

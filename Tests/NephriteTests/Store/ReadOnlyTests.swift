@@ -177,6 +177,43 @@ struct ReadOnlyTests {
         #expect(killed.contents(of: path) == damaged)
     }
 
+    @Test("A store whose log is gone is refused to writers; readers are served what the files hold, and told")
+    func missingLog() async throws {
+        let directory = try await filled(killed: true)
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.url("wal").path) {
+            try FileManager.default.removeItem(at: directory.url("wal").appendingPathComponent(name))
+        }
+        let before = try directory.contents()
+        let error = await expectError(.corruption) { try await directory.open { _ in } }
+        #expect(error?.message.contains("is missing") == true)
+        try await withVectorStore(at: directory.path, configuration: reader(directory)) { store async throws in
+            // The checkpoint of `b` brought `a` up to date as well; what changed behind it was in the log.
+            #expect(try await store.database("a").allContents() == Self.expected)
+            let first = Dictionary(uniqueKeysWithValues: Self.names.map { ($0, testRecord($0, 1)) })
+            #expect(try await store.database("b").allContents() == first)
+            let messages = try await store.check().damages.filter { $0.kind == "corruption" }.map(\.message)
+            #expect(messages.contains { $0.contains("was not shut down cleanly is missing") }, "\(messages)")
+            #expect(messages.contains { $0.contains("but the catalogue knows of commit") }, "\(messages)")
+            #expect(messages.contains { $0.contains("but the database holds commit") }, "\(messages)")
+        }
+        #expect(try directory.contents() == before)
+    }
+
+    @Test("A damaged copy of the catalogue, which a reader meets and leaves, is told once")
+    func damagedCatalogue() async throws {
+        let directory = try await filled(killed: false)
+        try directory.flip("CATALOG", at: 60)
+        let before = try directory.contents()
+        for _ in 0..<2 {
+            try await withVectorStore(at: directory.path, configuration: reader(directory)) { store async throws in
+                let damages = try await store.check().damages
+                #expect(damages.map(\.kind) == ["mended"] && damages.first?.path == "CATALOG", "\(damages)")
+                #expect(try await store.database("a").allContents() == Self.expected)
+            }
+        }
+        #expect(try directory.contents() == before)
+    }
+
     @Test("Databases that cannot be read are reported one by one; the others serve")
     func damagedDatabase() async throws {
         let directory = try await filled(killed: true)

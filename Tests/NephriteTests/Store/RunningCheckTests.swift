@@ -1,5 +1,6 @@
 // `check()` of a store that runs used to look at what it had in memory: damage of headers, page tables and index pages
 // came to light when the store was opened next.
+import Foundation
 import StorageFormat
 import StorageIO
 import StorageSimulation
@@ -140,7 +141,86 @@ struct RunningCheckTests {
         #expect(reads.value >= 4)
     }
 
+    @Test("A check that two checkpoints overtook has the third one wait, and a second check, too")
+    func thirdWaits() async throws {
+        // Every read of the file fails, which looks like damage; as long as checkpoints come in between it may be their work.
+        let directory = TestStore()
+        let hooked = HookedFileSystem(directory.memory!)
+        let gates = (0..<3).map { _ in Gate() }
+        let reads = Box(0)
+        let syncs = Box(0)
+        directory.configuration.environment.fileSystem = { _ in hooked }
+        directory.configuration.checkpointInterval = .seconds(3_600)
+        try await directory.open { store async throws in
+            let database = try await store.createDatabase("a", options: .init(dimension: 3))
+            try await database.insert(testRecord("r", 0))
+            try await store.checkpoint()
+            hooked.set { (call, path) throws(FileSystemError) in
+                guard path == Self.path else { return }
+                if call == .synchronizeData { syncs.update { $0 += 1 } }
+                guard call == .read else { return }
+                let number = reads.update { number -> Int in
+                    number += 1
+                    return number
+                }
+                if number <= gates.count { gates[number - 1].pass() }
+                throw FileSystemError(code: EIO, call: call, path: path.description)
+            }
+            for gate in gates { gate.shut() }
+            async let report = store.check()
+            for attempt in 0..<2 {
+                await gates[attempt].reached()
+                try await database.upsert(testRecord("r", attempt + 1))
+                try await store.checkpoint()
+                gates[attempt].open()
+            }
+            await gates[2].reached()
+            try await database.upsert(testRecord("r", 3))
+            let before = syncs.value
+            async let checkpoint: Void = store.checkpoint()
+            async let other = store.check()
+            for _ in 0..<50_000 where syncs.value == before && reads.value == 3 { await Task.yield() }
+            #expect(syncs.value == before && reads.value == 3, "somebody did not wait")
+            gates[2].open()
+            let damages = try await report.databases.first?.damages ?? []
+            #expect(damages.count == 1 && damages.first?.path == Self.path.description, "\(damages)")
+            try await checkpoint
+            #expect(syncs.value > before)
+            #expect(try await other.databases.first?.damages == damages)
+            hooked.set(nil)
+            try await store.expectSound()
+        }
+    }
+
     // MARK: Opening
+
+    @Test("A damaged page of a generation that was never written is reported and does no harm", arguments: [0, 1])
+    func neverWrittenPage(_ page: Int) async throws {
+        let disk = SimulatedFileSystem()
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            _ = try await store.createDatabase("a", options: .init(dimension: 3))
+        }
+        disk.flipBit(Self.path, bit: 8 * (page * FileHeader.byteCount + 50))
+        let damaged = disk.contents(of: Self.path)
+        for _ in 0..<2 {
+            try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+                let damages = try await store.check().databases.first?.damages ?? []
+                #expect(damages.map(\.kind) == ["mended"] && damages.first?.offset == UInt64(page * 4_096))
+                #expect(damages.first?.message.contains("another one was used") == true)
+            }
+            // Nothing says what was on it.
+            #expect(disk.contents(of: Self.path) == damaged)
+        }
+        for round in 0..<2 {
+            try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+                _ = try await store.database("a").upsert(testRecord("x", round))
+            }
+        }
+        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+            #expect(try await store.database("a").vector(for: "x") == testVector(1, 3))
+            try await store.expectSound()
+        }
+    }
 
     @Test(
         "One damaged header page of a file that is opened with nothing to replay is reported once and written anew",

@@ -92,8 +92,9 @@ struct SalvageLossTests {
         }
         let target = HookedFileSystem(SimulatedFileSystem(rootExists: false))
         let isDone = Box(false)
-        target.set { (call, _) throws(FileSystemError) in
-            guard call == .lock,
+        target.set { (call, path) throws(FileSystemError) in
+            // Every record has been checked when the first database is made.
+            guard call == .createDirectory, path.description.hasPrefix(DatabaseDirectory.creatingPrefix),
                 isDone.update({ value -> Bool in
                     defer { value = true }
                     return !value
@@ -104,6 +105,7 @@ struct SalvageLossTests {
         let (report, contents) = try await Self.salvage(disk, target)
         let database = try #require(report.databases.first)
         #expect(database.recoveredCount == 39 && database.lostCount == 1 && database.lost.map(\.id) == ["r9"])
+        #expect(database.lost.map(\.reason) == ["Its bytes changed while it was copied."])
         #expect(contents["a"]?.count == 39 && contents["a"]?["r9"] == nil)
     }
 
@@ -154,8 +156,11 @@ struct SalvageLossTests {
         }
     }
 
-    @Test("Directories that hold no database, or one that was never used, are no loss")
-    func neverUsed() async throws {
+    /// - Parameter call: what fails while the creation is logged, after or before the log has it.
+    @Test(
+        "Directories that hold no database, or one that was never used, are no loss",
+        arguments: [SystemCall.synchronizeData, .write])
+    func neverUsed(_ call: SystemCall) async throws {
         let disk = SimulatedFileSystem()
         let hooked = HookedFileSystem(disk)
         await expectError(.fenced) {
@@ -163,7 +168,7 @@ struct SalvageLossTests {
                 store async throws in
                 let database = try await store.createDatabase("a", options: .init(dimension: Self.dimension))
                 try await database.upsert(Self.record(1, 1))
-                hooked.fail([.synchronizeData], with: EIO, under: "wal/")
+                hooked.fail([call], with: EIO, under: "wal/")
                 await #expect(throws: StoreError.self) {
                     try await store.createDatabase("unused", options: .init(dimension: Self.dimension))
                 }
@@ -173,9 +178,12 @@ struct SalvageLossTests {
         let image = disk.processKillImage()
         try image.createDirectory(StoragePath("stray"))
         #expect(try Set(image.list(.root).map(\.name)).isSuperset(of: ["a", "unused", "stray"]))
-        let (_, contents) = try await Self.salvage(image)
+        let (report, contents) = try await Self.salvage(image)
         #expect(contents["a"] == ["r1": Self.record(1, 1)])
-        #expect(contents["stray"] == nil && (contents["unused"] ?? [:]).isEmpty)
+        #expect(contents["stray"] == nil)
+        // A creation that is in the log has happened, one that is not has not.
+        #expect(contents["unused"] == (call == .write ? nil : [:]))
+        #expect(report.isComplete, "\(report)")
     }
 
     @Test("A log whose newest segment, or all of it, is missing is told")
@@ -214,6 +222,41 @@ struct SalvageLossTests {
         #expect(contents["b"]?.count == 5)
         // What the log has of it is copied all the same.
         #expect(contents["a"]?.count == 5)
+    }
+
+    @Test("Without catalogue a log segment that cannot be opened leaves the other ones to say whose log it is")
+    func unreadableSegment() async throws {
+        let image = try await Self.killed { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: 4_000))
+            for index in 0..<12 { try await database.upsert(testRecord("r\(index)", index, 4_000)) }
+        }
+        let segments = try image.list(StoragePath("wal")).map(\.name).filter { $0.hasSuffix(".wal") }
+        try #require(segments.count > 2)
+        try image.unlink(StoragePath("CATALOG"))
+        let hooked = HookedFileSystem(image)
+        hooked.fail([.open], with: EACCES, under: "wal/\(segments.last!)")
+        let (report, contents) = try await Self.salvage(hooked)
+        #expect(report.damages.contains { $0.path == "wal/\(segments.last!)" }, "\(report.damages)")
+        let found = try #require(contents["a"])
+        #expect(found.count >= 6 && found.count < 12)
+        for index in 0..<found.count { #expect(found["r\(index)"] == testRecord("r\(index)", index, 4_000)) }
+    }
+
+    @Test("A store whose directory cannot be listed is not salvaged, rather than taken for an empty one")
+    func unlistable() async throws {
+        let image = try await Self.killed { store in
+            let database = try await store.createDatabase("a", options: .init(dimension: Self.dimension))
+            try await database.upsert(Self.record(1, 1))
+        }
+        let hooked = HookedFileSystem(image)
+        hooked.set { (call, path) throws(FileSystemError) in
+            guard call == .list, path == .root else { return }
+            throw FileSystemError(code: EIO, call: call, path: path.description)
+        }
+        let error = await expectError(.inputOutput) { _ = try await Self.salvage(hooked) }
+        #expect(error?.errorNumber == EIO)
+        hooked.set(nil)
+        #expect(try await Self.salvage(hooked).1 == ["a": ["r1": Self.record(1, 1)]])
     }
 
     @Test("Sectors that the device cannot read cost the records that lie there, and no others")

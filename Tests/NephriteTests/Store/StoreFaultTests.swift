@@ -1,6 +1,7 @@
 // Disks that are full, and calls that fail: a typed error, nothing acknowledged lost, the store usable again (C10, C22, O8).
 import Foundation
 import StorageIO
+import StorageSimulation
 import Synchronization
 import Testing
 
@@ -227,6 +228,57 @@ struct StoreFaultTests {
         try await directory.open { store async throws in
             #expect(store.recoveryReport?.orphans == [])
             #expect(try await store.database("a").count() == 1)
+        }
+    }
+
+    @Test(
+        "A directory that cannot be listed keeps the store closed, and nothing of it is changed",
+        arguments: ["", "wal"])
+    func unlistable(_ name: String) async throws {
+        let directory = TestStore()
+        let hooked = hooked(directory)
+        try await directory.database { try await $0.upsert(testRecord("a", 1)) }
+        let changes = Box(0)
+        hooked.set { (call, path) throws(FileSystemError) in
+            if call == .list, path.description == (name.isEmpty ? StoragePath.root.description : name) {
+                throw FileSystemError(code: EIO, call: call, path: path.description)
+            }
+            if [.write, .rename, .unlink, .createDirectory].contains(call) { changes.update { $0 += 1 } }
+        }
+        let error = await expectError(.inputOutput) { try await directory.open { _ in } }
+        #expect(error?.errorNumber == EIO)
+        #expect(changes.value == 0)
+        hooked.set(nil)
+        try await directory.database { database async throws in #expect(try await database.allIDs() == ["a"]) }
+    }
+
+    @Test(
+        "Memory that is refused while a growth is replayed is an error of the system, not damage",
+        arguments: [ENOMEM, EIO])
+    func replayedGrowth(_ code: Int32) async throws {
+        // The file's header knows of no extent yet, so the bytes behind a bulk reference are mapped in the middle of the replay.
+        let disk = SimulatedFileSystem()
+        var configuration = simulatedConfiguration(disk)
+        configuration.bulkByteThreshold = 1
+        let records = (0..<40).map { testRecord("r\($0)", $0, 100) }
+        let image = try await withVectorStore(at: "simulated", configuration: configuration) { store in
+            try await store.createDatabase("a", options: .init(dimension: 100)).insert(records)
+            return disk.processKillImage()
+        }
+        let hooked = HookedFileSystem(image)
+        configuration.environment.fileSystem = { _ in hooked }
+        hooked.fail([.map], with: code, under: "a/")
+        for _ in 0..<2 {
+            let error = await #expect(throws: StoreError.self) {
+                try await withVectorStore(at: "simulated", configuration: configuration) { _ in }
+            }
+            #expect(error?.errorNumber == code && error?.database == "a" && error?.code != .corruption)
+        }
+        hooked.set(nil)
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
+            let contents = try await store.database("a").allContents()
+            #expect(contents == Dictionary(uniqueKeysWithValues: records.map { ($0.id, $0) }))
+            try await store.expectSound()
         }
     }
 }
