@@ -21,7 +21,15 @@ int nephrite_openat(int directory, const char *name, int flags, unsigned mode) {
     do {
         descriptor = openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
     } while (descriptor < 0 && errno == EINTR);
-    return descriptor < 0 ? -errno : descriptor;
+    if (descriptor < 0) return -errno;
+    if (descriptor > STDERR_FILENO) return descriptor;
+    // A process whose standard output is closed would print into the store.
+    int moved = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = errno;
+    close(descriptor);
+    if (moved >= 0) return moved;
+    // No number is free above them.
+    return error == EINVAL ? -EMFILE : -error;
 }
 
 #if defined(__APPLE__)

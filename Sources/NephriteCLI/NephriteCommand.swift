@@ -6,6 +6,7 @@ import Foundation
 @main
 struct NephriteCommand {
     static func main() async {
+        Descriptors.occupyStandard()
         let console = Console()
         let interrupt = Interrupt()
         let arguments = Array(CommandLine.arguments.dropFirst())

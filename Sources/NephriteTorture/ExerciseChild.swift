@@ -92,6 +92,6 @@ enum ExerciseChild {
     }
 
     private static func complain(_ message: String) {
-        FileHandle.standardError.write(Data((message + "\n").utf8))
+        try? FileHandle.standardError.write(contentsOf: Data((message + "\n").utf8))
     }
 }

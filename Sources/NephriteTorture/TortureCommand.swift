@@ -17,7 +17,7 @@ struct TortureCommand {
             default: exit(try await run(TortureOptions(words)))
             }
         } catch {
-            FileHandle.standardError.write(Data("nephrite-torture: \(error)\n".utf8))
+            try? FileHandle.standardError.write(contentsOf: Data("nephrite-torture: \(error)\n".utf8))
             exit(error is TortureUsage ? 64 : 74)
         }
     }
@@ -33,7 +33,7 @@ struct TortureCommand {
         let runnable = parts.filter { $0.obstacle(mounts) == nil }
         let share = options.duration / max(1, runnable.count)
         var reports: [PartReport] = []
-        TortureTable.header(options)
+        try TortureTable.header(options)
         for part in parts {
             var report = PartReport(part: type(of: part).name)
             if let obstacle = part.obstacle(mounts) {
@@ -47,11 +47,11 @@ struct TortureCommand {
                 }
                 report.elapsed = session.elapsed
             }
-            TortureTable.row(report, options)
+            try TortureTable.row(report, options)
             reports.append(report)
             if torture_is_interrupted() != 0 { break }
         }
-        TortureTable.end(reports, options)
+        try TortureTable.end(reports, options)
         return reports.contains { !$0.failures.isEmpty } ? 1 : torture_is_interrupted() != 0 ? 130 : 0
     }
 }

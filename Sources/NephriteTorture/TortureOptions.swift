@@ -37,9 +37,9 @@ struct TortureOptions: Sendable {
         while let word = rest.popFirst() {
             switch word {
             case "--json": isJSON = true
-            case "--seconds": duration = .seconds(try Self.number(word, rest.popFirst()))
-            case "--rounds": roundLimit = try Self.number(word, rest.popFirst())
-            case "--seed": seed = UInt64(try Self.number(word, rest.popFirst()))
+            case "--seconds": duration = .seconds(try Self.number(word, rest.popFirst(), in: 1...1_000_000_000))
+            case "--rounds": roundLimit = try Self.number(word, rest.popFirst(), in: 1...Int.max)
+            case "--seed": seed = try Self.number(word, rest.popFirst(), in: 0...UInt64.max)
             case "--directory":
                 guard let value = rest.popFirst(), !value.isEmpty else {
                     throw TortureUsage(description: "\(word) DIR")
@@ -57,9 +57,13 @@ struct TortureOptions: Sendable {
         if parts.isEmpty { throw TortureUsage(description: "Which part? See “nephrite-torture list”.") }
     }
 
-    private static func number(_ option: String, _ text: String?) throws -> Int {
-        guard let number = text.flatMap({ Int($0) }), number >= 0 else {
-            throw TortureUsage(description: "\(option) needs a number, not \(text ?? "nothing").")
+    private static func number<Number: FixedWidthInteger>(
+        _ option: String, _ text: String?, in range: ClosedRange<Number>
+    ) throws -> Number {
+        guard let number = text.flatMap({ Number($0) }), range.contains(number) else {
+            throw TortureUsage(
+                description: "\(option) needs a whole number from \(range.lowerBound) to \(range.upperBound), "
+                    + "not \(text ?? "nothing").")
         }
         return number
     }

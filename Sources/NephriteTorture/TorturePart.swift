@@ -64,6 +64,8 @@ struct PartReport: Sendable {
     var failures: [String] = []
     /// The seeds of the rounds that failed.
     var seeds: [UInt64] = []
+    /// The commands that do the rounds that failed again.
+    var replays: [String] = []
     /// What else it counted, in the order it was first counted.
     private(set) var counts: [(name: String, count: Int)] = []
     /// Why it did not run.
@@ -73,9 +75,12 @@ struct PartReport: Sendable {
     init(part: String) { self.part = part }
 
     /// Notes a failure.
-    mutating func fail(_ message: String, seed: UInt64) {
+    ///
+    /// - Parameter again: the command that does the round again, unless the seed does.
+    mutating func fail(_ message: String, seed: UInt64, again: String? = nil) {
         failures.append(message)
         seeds.append(seed)
+        replays.append(again ?? "nephrite-torture \(part) --seed \(seed) --rounds 1")
     }
 
     /// Adds what another report of the same part says.
@@ -84,6 +89,7 @@ struct PartReport: Sendable {
         states += other.states
         failures += other.failures
         seeds += other.seeds
+        replays += other.replays
         for (name, number) in other.counts { count(name, number) }
     }
 

@@ -25,6 +25,9 @@ package struct MetadataWriter {
     private var parents: [Frame] = []
     private var failure: FormatError.Kind?
 
+    /// Whether ``finish()`` will throw whatever follows: what is left need not be written.
+    package var hasFailed: Bool { failure != nil }
+
     package init(reservingCapacity capacity: Int = 128) {
         bytes.reserveCapacity(capacity)
         append(UInt32(0))

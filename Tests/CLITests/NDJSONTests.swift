@@ -1,4 +1,5 @@
 /// The readers of NDJSON rows and of the ids and records that belong to a binary file.
+import Foundation
 import Nephrite
 import Testing
 
@@ -35,6 +36,31 @@ import Testing
         #expect(batch.metadata[0]["n"] == .integer(1))
         #expect(batch.metadata[1]["word"] == .string("b"))
         #expect(batch.metadata[2].isEmpty)
+    }
+
+    @Test("a byte order mark at the beginning is no part of the first row, of its id, or of a line behind it")
+    func byteOrderMark() throws {
+        let mark = "\u{FEFF}"
+        #expect(try reader(mark + #"{"id":"a","vector":[1]}"#).next(limit: 9).ids == ["a"])
+        let ids = try labels(mark + "a\nb\n" + mark + "c\n", records: false).next(limit: 9).ids
+        #expect(ids == ["a", "b", mark + "c"])
+        let text = (0..<3).map { "{\"id\":\"r\($0)\"}\n" }.joined()
+        #expect(try labels(mark + text, records: true).next(limit: 9).ids == ["r0", "r1", "r2"])
+        #expect(throws: CommandError.self) { try reader(mark + mark + #"{"id":"a","vector":[1]}"#) }
+    }
+
+    @Test("a signal ends the waiting for a pipe; a file is read to its end")
+    func interrupted() throws {
+        let interrupt = Interrupt()
+        interrupt.request()
+        let pipe = Pipe()
+        try pipe.fileHandleForWriting.write(contentsOf: Data("line".utf8))
+        try pipe.fileHandleForWriting.close()
+        let number = pipe.fileHandleForReading.fileDescriptor
+        let file = try InputFile(path: "/dev/fd/\(number)", interrupt: interrupt)
+        #expect(throws: CommandError.interrupted) { try file.nextLine(limit: 9) }
+        let path = try directory.write("line".utf8, to: "file")
+        #expect(try InputFile(path: path, interrupt: interrupt).nextLine(limit: 9)?.count == 4)
     }
 
     @Test("fields can have other names")

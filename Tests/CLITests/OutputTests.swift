@@ -101,6 +101,30 @@ import Testing
         #expect(HumanText.summary(metadata) == "a [2Jb c")
     }
 
+    @Test("an error is one line without control characters, whatever ids and paths have in them")
+    func controlCharactersOfErrors() {
+        let error = CommandError.notFound(["a\n\u{1B}[31mb"], in: "points")
+        #expect(error.line.contains("“a  [31mb”"))
+        #expect(error.line.allSatisfy { !$0.isNewline })
+        #expect(error.jsonLine.contains(#"“a\n\u001b[31mb”"#))
+    }
+
+    @Test("a pipe that does not wait gets all of the output, as fast as it is read")
+    func fullPipe() async throws {
+        let pipe = Pipe()
+        let number = pipe.fileHandleForWriting.fileDescriptor
+        #expect(fcntl(number, F_SETFL, O_NONBLOCK) == 0)
+        let console = Console(outputDescriptor: number, errorDescriptor: 2)
+        let line = String(repeating: "x", count: 999)
+        async let read = pipe.fileHandleForReading.readToEnd()
+        // Else a failure below would leave the reader waiting.
+        defer { try? pipe.fileHandleForWriting.close() }
+        for _ in 0..<1_000 { try console.print(line) }
+        try console.flush()
+        try pipe.fileHandleForWriting.close()
+        #expect(try await read?.count == 1_000_000)
+    }
+
     @Test("acknowledgements count once their line is whole")
     func acknowledgements() {
         var acknowledgements = Acknowledgements()

@@ -34,6 +34,28 @@ import Testing
         }
     }
 
+    @Test("Where standard input, output and error are closed, nothing that is opened takes their numbers")
+    func standardDescriptors() async {
+        await #expect(processExitsWith: .success) {
+            try withTemporaryDirectory { path in
+                for number in 0...2 as ClosedRange<Int32> { close(number) }
+                let fileSystem = POSIXFileSystem(root: path + "/store")
+                try fileSystem.openRoot(createIfMissing: true)
+                let lock = try fileSystem.lockRoot(exclusive: true)
+                let files = try (0..<3).map { try fileSystem.open(StoragePath("file\($0)"), .createNew) }
+                for file in files { try file.put([1, 2, 3], at: 0) }
+                for number in 0...2 as ClosedRange<Int32> {
+                    let count = unsafe [UInt8](repeating: 9, count: 8).withUnsafeBytes {
+                        unsafe write(number, $0.baseAddress, $0.count)
+                    }
+                    precondition(count < 0 && errno == EBADF)
+                }
+                for file in files { try #require(try file.size() == 3) }
+                withExtendedLifetime((lock, files)) {}
+            }
+        }
+    }
+
     @Test("A root that is a link or a file is refused, a link above it is followed")
     func refusesLinkedRoot() throws {
         try withTemporaryDirectory { path in

@@ -114,5 +114,29 @@ private enum Torture {
         let (code, output) = try Torture.run(["no-such-part"])
         #expect(code == 64)
         #expect(output.contains("kill, power"))
+        // No round proves nothing.
+        for words in [
+            ["--rounds", "0"], ["--seconds", "0"], ["--seconds", "-1"], ["--seconds", "\(Int.max)"], ["--seed", "x"],
+            ["--seed"],
+        ] {
+            #expect(try Torture.run(["seeds"] + words).exitCode == 64, "\(words)")
+        }
+        #expect(try Torture.run(["seeds", "--rounds", "1", "--seed", "\(UInt64.max)"]).exitCode == 0)
+    }
+
+    @Test(
+        "An output that is closed, or that nobody reads, ends it with 74", arguments: [">&-", "| true", "> /dev/full"])
+    func closedOutput(_ output: String) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        let command = "set -o pipefail; \"$0\" seeds --rounds 3 \(output)"
+        process.arguments = ["-c", command, Torture.executable.path]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        // The reader may be late to leave; then all was written.
+        let codes: [Int32] = output == "| true" ? [0, 74] : [74]
+        #expect(process.terminationReason == .exit && codes.contains(process.terminationStatus), "\(output)")
     }
 }

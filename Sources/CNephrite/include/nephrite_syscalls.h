@@ -5,7 +5,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/// openat(2) with a mode; O_CLOEXEC and O_NOFOLLOW are always added. The descriptor, or -errno.
+/// openat(2) with a mode; O_CLOEXEC and O_NOFOLLOW are always added. The descriptor, or -errno. The numbers of standard input,
+/// output and error are never used, be they free.
 int nephrite_openat(int directory, const char *name, int flags, unsigned mode);
 /// fallocate(2) on Linux, F_PREALLOCATE + ftruncate on Darwin: real blocks, size extended. 0 or -errno.
 int nephrite_allocate(int descriptor, int64_t offset, int64_t length);

@@ -31,7 +31,8 @@ public struct CodingStatus: Sendable, Hashable, Codable {
 /// Has vectors encoded and tells how far that is: an asynchronous sequence that ends after the first status that is not
 /// ``CodingState/encoding``.
 ///
-/// The work goes on in the background whether or not anybody iterates.
+/// The work goes on in the background whether or not anybody iterates. A store that was opened for reading only has no codes,
+/// and makes none: there it throws `readOnly`.
 public struct CodingProgress: AsyncSequence, Sendable {
     /// Statuses, a few a second.
     public typealias Element = CodingStatus
@@ -61,6 +62,8 @@ public struct CodingProgress: AsyncSequence, Sendable {
                 try await clock.sleep(nanoseconds: CodingProgress.pauseNanoseconds)
             }
             try Task.checkCancellation()
+            // Nobody encodes what is only read: it would never end.
+            try database.store.context.requireWritable()
             let isFirst = !hasBegun
             hasBegun = true
             let status = try await database.withFile { file in
@@ -89,13 +92,14 @@ extension DatabaseFile {
     func codingStatus() async -> CodingStatus {
         let snapshot = makeSnapshot()
         let codes = codes
+        let isReadOnly = context.configuration.access == .readOnly
         return await context.io.run {
             let codedCount = snapshot.codedCount()
             let state: CodingState =
                 switch codes.phase {
                 case .off, .closed: .off
                 case .idle: .idle
-                case .requested: .encoding
+                case .requested: isReadOnly ? .idle : .encoding
                 case .open: codedCount == snapshot.count ? .complete : .encoding
                 case .full: .waitingForSpace
                 case .failed: .failed

@@ -4,7 +4,8 @@ import StorageFormat
 import StorageIO
 
 extension DatabaseSnapshot {
-    /// The `k` records nearest to a query, nearest first; equal scores are ordered by id.
+    /// The `k` records nearest to a query, nearest first; equal scores are ordered by id. (Euclidean distances are compared by
+    /// their squares: two of these can have one root.)
     ///
     /// By default the result is exact, as if every record were compared in 32-bit floating point, and does not depend on
     /// the number of threads. Large scans run on the store's own threads.

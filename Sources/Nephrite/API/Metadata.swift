@@ -139,11 +139,12 @@ extension MetadataValue {
         case .string(let value): writer.string(value)
         case .array(let values):
             writer.beginArray()
-            for value in values { value.write(to: &writer) }
+            // A value that is nested too deep is not followed to its end, which could exhaust the stack.
+            for value in values where !writer.hasFailed { value.write(to: &writer) }
             writer.endArray()
         case .object(let fields):
             writer.beginObject()
-            for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+            for (key, value) in fields.sorted(by: { $0.key < $1.key }) where !writer.hasFailed {
                 writer.field(key)
                 value.write(to: &writer)
             }

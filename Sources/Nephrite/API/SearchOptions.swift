@@ -17,7 +17,7 @@ public struct SearchOptions: Sendable {
     public var mode: SearchMode
     /// Only records that the filter holds for are found; nil: all.
     public var filter: Filter?
-    /// At most so many of the store's search threads; nil: as many as there are.
+    /// At most so many of the store's search threads (less than 1 counts as 1); nil: as many as there are.
     public var maximumThreads: Int?
 
     /// Creates options.

@@ -4,8 +4,14 @@ import StorageIO
 
 extension StoreError {
     static func invalidMetadata(_ cause: FormatError) -> StoreError {
-        StoreError(
-            .invalidMetadata, "The metadata cannot be stored: \(cause.part) (\(cause.kind)).",
+        let reason =
+            switch cause.kind {
+            case .invalidValue: "a key is empty, too long or there twice, or a number is not finite"
+            case .outOfBounds: "it is too large, or nested too deep"
+            default: "\(cause.part) (\(cause.kind))"
+            }
+        return StoreError(
+            .invalidMetadata, "The metadata cannot be stored: \(reason).",
             remedy: "Use unique keys of 1 to 256 bytes, finite numbers, at most 32 levels and 1 MiB in all.")
     }
 

@@ -216,6 +216,8 @@ public func withVectorStore<R>(_ store: VectorStore, _ body: (VectorStore) async
             group.cancelAll()
             // The body's error is the one to report; what closing says comes second.
             while let outcome = await group.nextResult() { _ = outcome }
+            // Cancelling closes the store under the body: that is what happened, not that it was used too late.
+            if Task.isCancelled, (error as? StoreError)?.code == .closed { throw CancellationError() }
             throw error
         }
         group.cancelAll()

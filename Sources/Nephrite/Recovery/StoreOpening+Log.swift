@@ -13,11 +13,18 @@ extension StoreOpening {
                 + "\(catalogue.nextSegmentSequence - 1) or later.", path: SegmentWriter.directory.description)
     }
 
-    func logSequences() throws(StoreError) -> [UInt64] {
+    /// The segments that are there, and whether there is a directory for them.
+    func logSequences() throws(StoreError) -> (sequences: [UInt64], hasDirectory: Bool) {
         do throws(FileSystemError) {
             var sequences: [UInt64] = []
             var hasLeftovers = false
-            for entry in try fileSystem.list(SegmentWriter.directory) {
+            let entries: [DirectoryEntry]
+            do {
+                entries = try fileSystem.list(SegmentWriter.directory)
+            } catch  where error.isNotFound {
+                return ([], false)
+            }
+            for entry in entries {
                 if let sequence = SegmentHeader.sequence(fileName: entry.name) {
                     sequences.append(sequence)
                 } else if entry.name.hasSuffix(".tmp") {
@@ -27,7 +34,19 @@ extension StoreOpening {
             }
             // Gone before a new file takes the name: its renaming must not be one of the old file's.
             if hasLeftovers { try fileSystem.synchronizeDirectory(SegmentWriter.directory) }
-            return sequences.sorted()
+            return (sequences.sorted(), true)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    /// Makes the directory of the log anew: a clean shutdown leaves no log in it, and where no reserve was made nothing at
+    /// all; some of the programs that copy stores leave out what is empty.
+    func makeLogDirectory() throws(StoreError) {
+        do throws(FileSystemError) {
+            try fileSystem.createDirectory(SegmentWriter.directory)
+            // Else a catalogue that relies on a log might be durable before the log's directory.
+            try fileSystem.synchronizeDirectory(.root)
         } catch {
             throw StoreError(error)
         }

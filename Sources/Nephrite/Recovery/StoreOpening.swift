@@ -93,13 +93,14 @@ struct StoreOpening {
     private func open(holding lock: any StorageLock) throws(StoreError) -> Outcome {
         var report = RecoveryReport()
         var catalogue = try readOrCreateCatalogue(&report)
-        let sequences = try logSequences()
+        let (sequences, hasDirectory) = try logSequences()
         let isClean =
             catalogue.isCleanShutdown
             && (sequences.last.map { $0 < catalogue.nextSegmentSequence } ?? true)
         if !isClean {
             try tolerating(&report) { () throws(StoreError) in try checkLogIsThere(sequences, catalogue) }
         }
+        if !hasDirectory { try makeLogDirectory() }
         let scan = LogScan(
             fileSystem: fileSystem, storeUUID: catalogue.storeUUID, stopsAtDamage: isReadOnly,
             progress: configuration.recoveryProgress)

@@ -3,6 +3,8 @@ import StorageFormat
 import StorageIO
 
 struct CatalogueFile {
+    /// More than any catalogue has: what claims to be larger is damaged, and not read.
+    private static let byteCountLimit: UInt64 = 1 << 30
     static let path = StoragePath("CATALOG")
     private static let temporaryPath = StoragePath("CATALOG.tmp")
 
@@ -10,18 +12,18 @@ struct CatalogueFile {
 
     /// The catalogue and which of its copies are damaged, or nil if the directory has none.
     func read() throws(StoreError) -> (Catalogue, damagedCopies: [Int])? {
-        let bytes: [UInt8]
+        let bytes: [UInt8]?
         do throws(FileSystemError) {
             let file = try fileSystem.open(Self.path, .read)
             defer { try? file.close() }
             let size = try file.size()
-            guard size <= 1 << 30 else {
-                throw FileSystemError(code: FileSystemError.noProgressCode, call: .read, path: "CATALOG")
-            }
-            bytes = try file.readBytes(count: Int(size), at: 0)
+            bytes = size > Self.byteCountLimit ? nil : try file.readBytes(count: Int(size), at: 0)
         } catch {
             if error.isNotFound { return nil }
             throw StoreError(error)
+        }
+        guard let bytes else {
+            throw .corruption("The catalogue is damaged: it has more bytes than any.", path: Self.path.description)
         }
         do throws(FormatError) {
             return try unsafe bytes.withUnsafeBytesTyped { (bytes) throws(FormatError) in

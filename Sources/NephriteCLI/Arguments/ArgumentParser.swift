@@ -119,7 +119,9 @@ extension ParsedArguments {
         guard let number = Int(text), range.contains(number) else {
             throw .usage(
                 "“\(text)” is no value for \(option.count == 1 ? "-" : "--")\(option).",
-                remedy: "Give a whole number from \(range.lowerBound) to \(range.upperBound).")
+                remedy: range.upperBound == .max
+                    ? "Give a whole number, \(range.lowerBound) or more."
+                    : "Give a whole number from \(range.lowerBound) to \(range.upperBound).")
         }
         return number
     }

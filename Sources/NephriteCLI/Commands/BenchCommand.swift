@@ -10,7 +10,7 @@ enum BenchCommand: Command {
         discussion: """
             For each mode all queries are searched for one after the other, and then all at once, sharing passes over the
             data. Recall is the share of the exact answers that a mode finds. The vectors are encoded first, unless the
-            database wants no codes. With --json each mode is a line {"mode":…,"recall":r,"queries":n,"k":k,
+            database wants no codes; with --read-only there are none. With --json each mode is a line {"mode":…,"recall":r,"queries":n,"k":k,
             "milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},"queriesPerSecond":q,"batchQueriesPerSecond":b}.
             """,
         positionals: [
@@ -41,15 +41,20 @@ enum BenchCommand: Command {
             throw CommandError.usage(
                 "“\(context.positional(0))” cannot be measured.", remedy: "Write: nephrite bench search NAME.")
         }
-        let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
+        let k = try context.arguments.integer("k", in: 1...Int.max) ?? 10
         let count = try context.arguments.integer("count", in: 1...1_000_000) ?? 200
         let threads = try context.arguments.integer("threads", in: 1...1_024)
         let filter = try context.filter()
         let names = (context.arguments["modes"] ?? "exact,approximate:0.99").split(separator: ",").map(String.init)
         let modes = try names.map { name throws(CommandError) in (name, try SearchCommand.mode(name)) }
+        guard !modes.isEmpty else {
+            throw CommandError.usage("--modes names none.", remedy: "Write exact,approximate:0.99 or the like.")
+        }
         try await context.withStore { store in
             let database = try await store.database(context.positional(1))
-            if database.options.quantization != .none { _ = try await context.encode(database) }
+            if database.options.quantization != .none, !context.arguments.has("read-only") {
+                _ = try await context.encode(database)
+            }
             let snapshot = try await database.snapshot()
             let queries = try queries(context, snapshot, count: count)
             guard !queries.isEmpty else {
@@ -79,7 +84,7 @@ enum BenchCommand: Command {
     ) throws -> [[Float]] {
         if let path = context.arguments["queries"] {
             let format = try context.arguments.choice("format", DatasetFormat.self) ?? DatasetFormat(path: path)
-            let reader = try format.open(path)
+            let reader = try format.open(path, interrupt: context.interrupt)
             let batch = try reader.next(limit: count)
             guard let dimension = reader.dimension else { return [] }
             return (0..<batch.rowCount).map { Array(batch.vectors[$0 * dimension..<($0 + 1) * dimension]) }

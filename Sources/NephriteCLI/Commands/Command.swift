@@ -85,7 +85,21 @@ struct CommandContext: Sendable {
     /// What is missing from a store that was opened in spite of damage is said before what is there.
     private func warn(_ report: RecoveryReport?) {
         for damage in report?.damages ?? [] where damage.kind != "mended" {
-            console.note("Warning: \(HumanText.printable(damage.message)) What was written after it is not shown.")
+            let message = "\(damage.message) What was written after it is not shown."
+            if isJSON {
+                var json = JSONText()
+                json.object { json in
+                    json.key("warning")
+                    json.object { json in
+                        json.field("code", damage.kind)
+                        json.field("message", message)
+                        json.field("path", ifPresent: damage.path)
+                    }
+                }
+                console.note(json.text)
+            } else {
+                console.note("Warning: \(HumanText.printable(message))")
+            }
         }
     }
 

@@ -54,8 +54,10 @@ enum ImportCommand: Command {
             return try await run(job, into: database, context)
         }
         try context.console.flush()
-        let rate = HumanText.rate(rows: summary.rowCount, in: summary.duration)
-        context.console.note("\(summary.wasInterrupted ? "Stopped after" : "Imported") \(rate).")
+        if !context.isJSON {
+            let rate = HumanText.rate(rows: summary.rowCount, in: summary.duration)
+            context.console.note("\(summary.wasInterrupted ? "Stopped after" : "Imported") \(rate).")
+        }
         if summary.wasInterrupted { throw CommandError.interrupted }
     }
 
@@ -86,9 +88,9 @@ enum ImportCommand: Command {
         if let name = arguments["vector-field"] { fields.vector = name }
         let labels: RowLabels =
             if let ids = arguments["ids"] {
-                .ids(try InputFile(path: ids))
+                .ids(try InputFile(path: ids, interrupt: context.interrupt))
             } else if let records = arguments["records"] {
-                .records(NDJSONLines(try InputFile(path: records)), fields)
+                .records(NDJSONLines(try InputFile(path: records, interrupt: context.interrupt)), fields)
             } else {
                 .rowNumbers
             }
@@ -96,7 +98,8 @@ enum ImportCommand: Command {
             throw CommandError.usage(
                 "NDJSON rows have their ids in them.", remedy: "Leave out --ids and --records, or name --id-field.")
         }
-        return LabelledReader(try format.open(path, fields: fields), labels: labels)
+        return LabelledReader(
+            try format.open(path, fields: fields, interrupt: context.interrupt), labels: labels)
     }
 
     /// The database to import into, made if it is missing and may be made.
@@ -117,7 +120,8 @@ enum ImportCommand: Command {
             }
             var missing = CommandError(error)
             missing.remedy =
-                "Add --create, or create it first: nephrite create --store DIR \(name) "
+                (isCreating ? "There is no row that tells its dimension: " : "Add --create, or ")
+                + "create it first: nephrite create --store DIR \(name) "
                 + "--dimension \(dimension.map(String.init) ?? "D") --metric \(metric.rawValue)."
             throw missing
         }

@@ -47,6 +47,9 @@ struct ImportJob {
                 summary.rowCount += batch.rowCount
                 try await acknowledge(summary.rowCount)
             }
+        } catch let error as CommandError where error == .interrupted {
+            // It came while a pipe had nothing to read.
+            summary.wasInterrupted = true
         } catch {
             var error = CommandError(error)
             if summary.rowCount > 0 {
@@ -83,7 +86,7 @@ struct ImportJob {
                 batch.vectors.firstIndex { !$0.isFinite }.map { $0 / dimension }
             } else {
                 // The last one, because of an id that is there twice the second is the one too many.
-                error.ids.first.flatMap { batch.ids.lastIndex(of: $0) }
+                error.ids.first.flatMap { id in batch.ids.lastIndex { $0.utf8.elementsEqual(id.utf8) } }
                     ?? (error.code == .invalidID ? batch.ids.firstIndex { !(1...512).contains($0.utf8.count) } : nil)
             }
         return row.map { CommandError(error).inRow(batch.firstRow + $0, of: path) } ?? CommandError(error)

@@ -35,7 +35,7 @@ enum GetCommand: Command {
     private static func lines(_ record: VectorRecord) -> [String] {
         let shown = record.vector.prefix(6).map(\.description).joined(separator: ", ")
         let more = record.vector.count > 6 ? ", …" : ""
-        var rows = [["id", record.id]]
+        var rows = [["id", HumanText.printable(record.id)]]
         rows += record.metadata.fields.map { key, value in
             if case .string(let text) = value { return [HumanText.printable(key), HumanText.printable(text)] }
             var json = JSONText()
@@ -60,8 +60,9 @@ enum DeleteCommand: Command {
         examples: [("nephrite delete --store ./store glosses core.n.1 shine.v.1", "Delete two records")])
 
     static func run(_ context: CommandContext) async throws {
-        var seen: Set<String> = []
-        let ids = context.arguments.positionals.dropFirst().filter { seen.insert($0).inserted }
+        // By bytes: texts that Unicode calls equivalent are two ids, and one element of a set of strings.
+        var seen: Set<[UInt8]> = []
+        let ids = context.arguments.positionals.dropFirst().filter { seen.insert(Array($0.utf8)).inserted }
         // This process holds the store's lock, so what is there before the delete is what it deletes.
         let (missing, deleted) = try await context.withDatabase { database in
             var missing: [String] = []

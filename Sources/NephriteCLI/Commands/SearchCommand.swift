@@ -43,7 +43,7 @@ enum SearchCommand: Command {
     private static let batchSize = 64
 
     static func run(_ context: CommandContext) async throws {
-        let k = try context.arguments.integer("k", in: 1...1_000_000) ?? 10
+        let k = try context.arguments.integer("k", in: 1...Int.max) ?? 10
         let options = SearchOptions(
             mode: try mode(context.arguments["mode"]), filter: try context.filter(),
             maximumThreads: try context.arguments.integer("threads", in: 1...1_024))
@@ -61,7 +61,7 @@ enum SearchCommand: Command {
             }
         } else if let path = context.arguments["queries"] {
             let format = try context.arguments.choice("format", DatasetFormat.self) ?? DatasetFormat(path: path)
-            let queries = try format.open(path)
+            let queries = try format.open(path, interrupt: context.interrupt)
             try await context.withDatabase { database in
                 try await answerAll(queries, k, options, database.snapshot(), context)
             }
@@ -79,7 +79,8 @@ enum SearchCommand: Command {
             return .approximateCandidates(count)
         }
         throw .usage(
-            "--mode \(text) is no mode", remedy: "Write exact, approximate, approximate:0.95 or candidates:200.")
+            "“\(text)” is no value for --mode.", remedy: "Write exact, approximate, approximate:0.95 or candidates:200."
+        )
     }
 
     /// The vector on the command line.

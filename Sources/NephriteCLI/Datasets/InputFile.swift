@@ -10,6 +10,7 @@ final class InputFile {
     /// The size of a regular file; nil for a pipe.
     let byteCount: UInt64?
     private let descriptor: Int32
+    private let interrupt: Interrupt?
     /// What was read; the bytes from `start` to `end` have not been handed out.
     private var buffer: [UInt8] = []
     private var start = 0
@@ -20,9 +21,11 @@ final class InputFile {
 
     /// Opens a file.
     ///
+    /// - Parameter interrupt: asked while a pipe has nothing to read.
     /// - Throws: `CommandError`, exit code 66 when it is missing or may not be read.
-    init(path: String) throws {
+    init(path: String, interrupt: Interrupt? = nil) throws {
         self.path = path
+        self.interrupt = interrupt
         descriptor = path == "-" ? dup(0) : unsafe open(path, O_RDONLY | O_CLOEXEC)
         let openError = errno
         guard descriptor >= 0 else { throw Self.failure("opened", path, openError) }
@@ -55,6 +58,12 @@ final class InputFile {
     func peek(_ count: Int) throws -> ArraySlice<UInt8> {
         while end - start < count, try fill() {}
         return buffer[start..<min(end, start + count)]
+    }
+
+    /// Moves past the mark that some programs put before UTF-8 text, if it is next and nothing came before it.
+    func skipByteOrderMark() throws {
+        guard offset == 0, try peek(3).elementsEqual([0xEF, 0xBB, 0xBF]) else { return }
+        _ = try next(3)
     }
 
     /// The next line without its end, or nil at the end of the file.
@@ -96,6 +105,7 @@ final class InputFile {
     private func fill() throws -> Bool {
         guard !isAtEnd else { return false }
         makeRoom()
+        try waitForInput()
         while true {
             let count = unsafe buffer.withUnsafeMutableBytes { bytes in
                 let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[end...])
@@ -107,6 +117,18 @@ final class InputFile {
             end += count
             isAtEnd = count == 0
             return count > 0
+        }
+    }
+
+    /// Waits until a pipe has something to read, so that a signal ends the command though nothing comes.
+    private func waitForInput() throws {
+        guard byteCount == nil, let interrupt else { return }
+        while true {
+            try interrupt.check()
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let count = unsafe poll(&entry, 1, 100)
+            let errorNumber = errno
+            if count > 0 || count < 0 && errorNumber != EINTR { return }
         }
     }
 

@@ -61,6 +61,7 @@ final class LabelledReader: RowReader {
         switch labels {
         case .rowNumbers: break
         case .ids(let file):
+            try file.skipByteOrderMark()
             let offset = file.offset
             guard let line = try file.nextLine(limit: Self.idByteCountLimit) else { throw tooFew(row, file.path) }
             guard let id = String(validating: line, as: UTF8.self), !id.isEmpty else {

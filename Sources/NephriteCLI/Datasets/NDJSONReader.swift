@@ -15,6 +15,7 @@ final class NDJSONLines {
 
     /// The next object, or nil at the end.
     func next(_ fields: FieldNames, hasVector: Bool) throws -> JSONParser.Record? {
+        try file.skipByteOrderMark()
         while true {
             let offset = file.offset
             guard let line = try file.nextLine(limit: Self.lineByteCountLimit) else { return nil }

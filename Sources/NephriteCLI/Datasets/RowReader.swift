@@ -58,8 +58,10 @@ struct FieldNames: Sendable {
 
 extension DatasetFormat {
     /// Opens a file of this format.
-    func open(_ path: String, fields: FieldNames = FieldNames()) throws -> any RowReader {
-        let file = try InputFile(path: path)
+    func open(
+        _ path: String, fields: FieldNames = FieldNames(), interrupt: Interrupt? = nil
+    ) throws -> any RowReader {
+        let file = try InputFile(path: path, interrupt: interrupt)
         return switch self {
         case .fvecs: BinaryVectorReader(file, try .vecs(file, element: .float32))
         case .bvecs: BinaryVectorReader(file, try .vecs(file, element: .uint8))

@@ -89,8 +89,8 @@ extension CommandError {
         return places.isEmpty ? error.message : error.message + " [" + places.joined(separator: ", ") + "]"
     }
 
-    /// The line for people.
-    var line: String { "nephrite: \(message) \(remedy)" }
+    /// The line for people: one line, whatever the ids and paths in it have in them.
+    var line: String { "nephrite: " + HumanText.printable("\(message) \(remedy)") }
 
     /// The line for machines: `{"error":{…}}`.
     var jsonLine: String {

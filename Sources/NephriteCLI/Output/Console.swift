@@ -68,6 +68,10 @@ final class Console: Sendable {
             let errorNumber = errno
             if count >= 0 {
                 written += count
+            } else if errorNumber == EAGAIN {
+                // Whoever shares the pipe has made it so that writing does not wait.
+                var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = unsafe poll(&entry, 1, -1)
             } else if errorNumber != EINTR {
                 throw CommandError(
                     exitCode: .inputOutput, code: errorNumber == EPIPE ? "closedPipe" : "inputOutput",

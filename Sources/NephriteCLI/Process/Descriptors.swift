@@ -3,6 +3,15 @@
 import Foundation
 
 enum Descriptors {
+    /// Takes the numbers of standard input, output and error where they are free, so that nothing that is opened later is
+    /// read from or printed into. What is read or written there fails as if they were free.
+    static func occupyStandard() {
+        for number in 0...2 as ClosedRange<Int32> where fcntl(number, F_GETFD) < 0 {
+            // The lowest number that is free.
+            _ = unsafe open("/dev/null", number == 0 ? O_WRONLY : O_RDONLY)
+        }
+    }
+
     /// Makes sure that as many descriptors as `count` can be opened now.
     ///
     /// - Throws: `tooManyOpenFiles`, exit code 75.

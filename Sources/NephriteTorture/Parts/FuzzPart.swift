@@ -9,7 +9,11 @@ struct FuzzPart: TorturePart {
     static let summary = "libFuzzer on every parser, and on whole stores with changed files"
 
     func obstacle(_ mounts: Mounts) -> String? {
-        guard Self.script() != nil else { return "needs the source tree that it was built in (Tests/Fuzz/run.sh)" }
+        guard let script = Self.script() else {
+            return "needs the source tree that it was built in (Tests/Fuzz/run.sh)"
+        }
+        let directory = Self.buildDirectory(script)
+        guard Self.mayWrite(directory) else { return "needs to write to \(directory); FUZZ_BUILD names another" }
         return ["swiftc", "clang"].first { Machine.program($0) == nil }.map { "needs \($0)" }
     }
 
@@ -26,10 +30,34 @@ struct FuzzPart: TorturePart {
                 report.count("of \(target)", count)
                 report.states += count
             } catch {
-                report.fail("\(target): \(error)", seed: session.options.seed)
+                let again = Self.replay("\(error)", target, seconds, script)
+                report.fail("\(target): \(error)", seed: session.options.seed, again: again)
             }
             report.rounds += 1
         }
+    }
+
+    /// The command that shows the failure again: the input that libFuzzer has written, if it got that far.
+    private static func replay(_ said: String, _ target: String, _ seconds: Int, _ script: String) -> String {
+        let mark = "Test unit written to ./"
+        guard let line = said.split(separator: "\n").last(where: { $0.contains(mark) }),
+            let name = line.split(separator: "/").last
+        else { return "\(script) \(target) \(seconds)" }
+        let directory = buildDirectory(script)
+        return "\(directory)/\(target) \(directory)/\(name)"
+    }
+
+    /// Where the script builds and keeps what it finds.
+    private static func buildDirectory(_ script: String) -> String {
+        if let directory = ProcessInfo.processInfo.environment["FUZZ_BUILD"], !directory.isEmpty { return directory }
+        return URL(fileURLWithPath: script).appendingPathComponent("../../../.build/fuzz").standardized.path
+    }
+
+    /// Whether files can be made in a directory, or it in the nearest one above that is there.
+    private static func mayWrite(_ directory: String) -> Bool {
+        var place = URL(fileURLWithPath: directory)
+        while place.path != "/", !FileManager.default.fileExists(atPath: place.path) { place.deleteLastPathComponent() }
+        return FileManager.default.isWritableFile(atPath: place.path)
     }
 
     /// The script, found upwards from this program.

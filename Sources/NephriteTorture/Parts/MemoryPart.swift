@@ -55,7 +55,7 @@ enum MemoryChild {
             try await withVectorStore(at: words[1]) { try await searchAndCheck($0, seed) }
             return 0
         } catch {
-            FileHandle.standardError.write(Data("\(error)\n".utf8))
+            try? FileHandle.standardError.write(contentsOf: Data("\(error)\n".utf8))
             return 1
         }
     }

@@ -136,6 +136,34 @@ struct BadInputTests {
         }
     }
 
+    @Test("Metadata nested without end is refused at the limit, not followed until the stack ends")
+    func endlessMetadata() async {
+        await #expect(processExitsWith: .success) {
+            var kept: [MetadataValue] = []
+            for isObject in [false, true] {
+                var value: MetadataValue = 1
+                for _ in 0..<200_000 { value = isObject ? .object(["k": value]) : .array([value]) }
+                let error = #expect(throws: StoreError.self) { try Metadata([("x", value)]) }
+                guard error?.code == .invalidMetadata else { exit(1) }
+                kept.append(value)
+            }
+            // Swift lets go of nested values level by level, too: a caller that made them is on its own.
+            withExtendedLifetime(kept) { exit(0) }
+        }
+    }
+
+    @Test("Cancelling a task with a store is reported as that, and not as a use of a closed store")
+    func cancelled() async throws {
+        let task = Task {
+            try await TestStore().open { store async throws in
+                let database = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
+                unsafe withUnsafeCurrentTask { task in unsafe task?.cancel() }
+                while true { _ = try await database.count() }
+            }
+        }
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test("A snapshot that outlives its store is searched as before, on several threads too")
     func searchAfterClosing() async throws {
         let directory = TestStore()

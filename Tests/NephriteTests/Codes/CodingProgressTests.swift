@@ -57,6 +57,22 @@ struct CodingProgressTests {
         }
     }
 
+    @Test("Nothing is encoded in a store that is only read, and nobody waits for it")
+    func readOnlyEncoding() async throws {
+        let directory = Coding.store()
+        try await directory.database(DatabaseOptions(dimension: Coding.dimension)) { database async throws in
+            try await Coding.write(0..<Coding.rowCount, round: 0, to: database)
+            #expect(try await Self.encode(database).last?.state == .complete)
+        }
+        directory.configuration.access = .readOnly
+        try await directory.open { store async throws in
+            let database = try await store.database("a")
+            await expectError(.readOnly) { _ = try await Self.encode(database) }
+            for _ in 0..<3 { _ = try await database.search(testVector(1, Coding.dimension), k: 3) }
+            #expect(try await database.statistics().codingState != .encoding)
+        }
+    }
+
     @Test("Switching codes on begins to encode where it is worth it, without a search")
     func begins() async throws {
         let directory = Coding.store()

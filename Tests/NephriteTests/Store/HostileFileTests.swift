@@ -38,6 +38,33 @@ struct HostileFileTests {
         #expect(try Data(contentsOf: file) == Data("mine".utf8))
     }
 
+    @Test(
+        "The log's directory may be missing after a clean shutdown, when it holds no log; else it is damage"
+    )
+    func missingLogDirectory() async throws {
+        let directory = try await filled()
+        let left = try FileManager.default.contentsOfDirectory(atPath: directory.url("wal").path)
+        #expect(left.allSatisfy { $0 == "reserve" })
+        for isReadOnly in [true, false] {
+            try? FileManager.default.removeItem(at: directory.url("wal"))
+            directory.configuration.access = isReadOnly ? .readOnly : .readWrite
+            try await directory.open { store async throws in
+                for name in ["a", "b"] { #expect(try await store.database(name).count() == 40) }
+                try await store.expectSound()
+                if !isReadOnly { try await store.database("a").upsert(testRecord("late", 2)) }
+            }
+            #expect(FileManager.default.fileExists(atPath: directory.url("wal").path) == !isReadOnly)
+        }
+        let killed = TestStore(.disk)
+        try await directory.open { store async throws in
+            try await store.database("a").upsert(testRecord("later", 2))
+            try FileManager.default.copyItem(atPath: directory.path, toPath: killed.path)
+        }
+        try FileManager.default.removeItem(at: killed.url("wal"))
+        await expectError(.corruption) { try await killed.open { _ in } }
+        #expect(!FileManager.default.fileExists(atPath: killed.url("wal").path))
+    }
+
     @Test("A path that is a file, or below one, is refused")
     func notADirectory() async throws {
         let directory = TestStore(.disk)
@@ -212,7 +239,7 @@ struct HostileFileTests {
         let handle = try FileHandle(forWritingTo: directory.url("CATALOG"))
         try handle.truncate(atOffset: (1 << 30) + 1)
         try handle.close()
-        let error = await expectError(.inputOutput) { try await directory.open { _ in } }
+        let error = await expectError(.corruption) { try await directory.open { _ in } }
         #expect(error?.path == "CATALOG")
         let attributes = try FileManager.default.attributesOfItem(atPath: directory.url("CATALOG").path)
         #expect(attributes[.size] as? Int == (1 << 30) + 1)
