@@ -135,12 +135,14 @@ extension StoreOpening {
     }
 
     /// Removes the segments that an earlier opening has replaced and that it did not live to remove, so that a store which
-    /// cannot be opened does not fill the disk however often that is tried. The fresh segment itself must stay in such a
+    /// cannot be opened does not fill the disk however often that is tried. The segment that replaced them must stay in such a
     /// case: what it was made from may have been in the page cache only.
+    ///
+    /// Called when this opening's own segment is on disk, under a name whose sync has succeeded here. The name of the one that
+    /// replaced them may be in the page cache only, and syncing it once more proves nothing: the sync that should have written
+    /// it may have failed, which marks it as written (O8).
     func removeReplaced(_ log: LogScan.Outcome) throws(FileSystemError) {
         guard !isReadOnly, !log.obsolete.isEmpty else { return }
-        // The name of what replaces them may be in the page cache only, too.
-        try fileSystem.synchronizeDirectory(SegmentWriter.directory)
         try SegmentWriter.remove(log.obsolete.sorted(), on: fileSystem)
     }
 }

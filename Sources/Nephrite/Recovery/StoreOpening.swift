@@ -118,8 +118,8 @@ struct StoreOpening {
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
         let segment: SegmentWriter
         do {
-            if !isClean { try removeReplaced(log) }
             segment = try startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
+            if !isClean { try removeReplaced(log) }
         } catch {
             throw StoreError(error)
         }
