@@ -44,7 +44,7 @@ struct CampaignTests {
         "Small seeds that found something once find nothing now",
         arguments: [
             39, 1_263, 1_970, 12_986, 25_648, 27_718, 90_579, 129_715, 151_227, 198_698, 210_873, 266_601, 277_131,
-            310_684, 413_616, 531_056, 642_981,
+            310_684, 413_616, 531_056, 642_981, 2_212_145,
         ] as [UInt64])
     func foundOnce(seed: UInt64) async throws {
         let outcome = try await CrashCampaign.run(seed: seed, scale: .small)
