@@ -124,6 +124,32 @@ extension StoreOpening {
         return segment
     }
 
+    /// Starts a fresh segment, then removes those that an earlier opening has replaced and that it did not live to remove, so
+    /// that a store which cannot be opened does not fill the disk however often that is tried. The segment that replaced
+    /// them must stay in such a case: what it was made from may have been in the page cache only.
+    ///
+    /// They go when this opening's own segment is on disk, under a name whose sync has succeeded here. The name of the one
+    /// that replaced them may be in the page cache only, and syncing it once more proves nothing: the sync that should have
+    /// written it may have failed, which marks it as written (O8). What their removal takes, a descriptor and a sync of the
+    /// directory, is made sure of first, or each opening that cannot have it would leave a segment more.
+    func startLogRemovingReplaced(
+        after log: LogScan.Outcome, catalogue: Catalogue, lastLSN: UInt64
+    ) throws(FileSystemError) -> SegmentWriter {
+        let replaced = log.obsolete.sorted()
+        guard !isReadOnly, let first = replaced.first else {
+            return try startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
+        }
+        try fileSystem.synchronizeDirectory(SegmentWriter.directory)
+        let segment: SegmentWriter
+        do {
+            let held = try HeldFiles([SegmentWriter.path(first)], atLeast: 1, on: fileSystem)
+            defer { held.release() }
+            segment = try startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
+        }
+        try SegmentWriter.remove(replaced, on: fileSystem)
+        return segment
+    }
+
     func removeObsolete(_ log: LogScan.Outcome, catalogue: Catalogue) throws(FileSystemError) {
         var gone = log.obsolete
         if let last = log.segments.last { gone.append(last.header.sequence) }
@@ -132,17 +158,5 @@ extension StoreOpening {
         #endif
         for segment in log.segments { try? segment.file.close() }
         try SegmentWriter.remove(gone.sorted(), on: fileSystem)
-    }
-
-    /// Removes the segments that an earlier opening has replaced and that it did not live to remove, so that a store which
-    /// cannot be opened does not fill the disk however often that is tried. The segment that replaced them must stay in such a
-    /// case: what it was made from may have been in the page cache only.
-    ///
-    /// Called when this opening's own segment is on disk, under a name whose sync has succeeded here. The name of the one that
-    /// replaced them may be in the page cache only, and syncing it once more proves nothing: the sync that should have written
-    /// it may have failed, which marks it as written (O8).
-    func removeReplaced(_ log: LogScan.Outcome) throws(FileSystemError) {
-        guard !isReadOnly, !log.obsolete.isEmpty else { return }
-        try SegmentWriter.remove(log.obsolete.sorted(), on: fileSystem)
     }
 }

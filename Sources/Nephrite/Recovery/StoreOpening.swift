@@ -118,8 +118,10 @@ struct StoreOpening {
         let lastLSN = max(log.lastLSN, catalogue.lastLSN, catalogue.catalogueLSN)
         let segment: SegmentWriter
         do {
-            segment = try startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
-            if !isClean { try removeReplaced(log) }
+            segment =
+                try isClean
+                ? startLog(after: log, catalogue: catalogue, lastLSN: lastLSN)
+                : startLogRemovingReplaced(after: log, catalogue: catalogue, lastLSN: lastLSN)
         } catch {
             throw StoreError(error)
         }

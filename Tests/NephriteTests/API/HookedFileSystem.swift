@@ -12,6 +12,7 @@ final class HookedFileSystem: FileSystem {
 
     let inner: any FileSystem
     private let hook = Mutex<Held?>(nil)
+    private let openFiles = Mutex(0)
 
     /// A closure in a lock is wrapped once more each time it is taken out; an object is not.
     private final class Held: Sendable {
@@ -36,6 +37,11 @@ final class HookedFileSystem: FileSystem {
             }
         }
     }
+
+    /// Files that were opened and neither closed nor let go of.
+    var openFileCount: Int { openFiles.withLock { $0 } }
+
+    fileprivate func note(opened change: Int) { openFiles.withLock { $0 += change } }
 
     fileprivate func ask(_ call: SystemCall, _ path: StoragePath) throws(FileSystemError) {
         if let held = hook.withLock({ $0 }) { try held.hook(call, path) }
@@ -98,10 +104,21 @@ final class HookedFileSystem: FileSystem {
 private final class HookedFile: StorageFile {
     let inner: any StorageFile
     let owner: HookedFileSystem
+    private let isOpen = Mutex(true)
 
     init(_ inner: any StorageFile, _ owner: HookedFileSystem) {
         self.inner = inner
         self.owner = owner
+        owner.note(opened: 1)
+    }
+
+    deinit { noteClosed() }
+
+    private func noteClosed() {
+        isOpen.withLock { isOpen in
+            if isOpen { owner.note(opened: -1) }
+            isOpen = false
+        }
     }
 
     var path: StoragePath { inner.path }
@@ -138,7 +155,10 @@ private final class HookedFile: StorageFile {
         try inner.map(offset: offset, length: length, into: space, at: position)
     }
 
-    func close() throws(FileSystemError) { try inner.close() }
+    func close() throws(FileSystemError) {
+        noteClosed()
+        try inner.close()
+    }
 }
 
 /// Keeps a store's log, or another file, from syncing until it is opened, so that commits wait in a known state: staged,

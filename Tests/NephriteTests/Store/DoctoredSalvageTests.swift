@@ -20,6 +20,11 @@ struct DoctoredSalvageTests {
         }
     }
 
+    /// What a store holds that has these of the ten records.
+    private static func contents(_ records: [Int]) -> [String: [String: VectorRecord]] {
+        ["a": Dictionary(uniqueKeysWithValues: records.map { ("r\($0)", SalvageFixture.record($0, 1)) })]
+    }
+
     @Test("Records that the log has, and that no engine would have taken, are told with what is wrong and not copied")
     func impossibleRecords() async throws {
         let image = try await Self.killed()
@@ -46,8 +51,7 @@ struct DoctoredSalvageTests {
                 "Its metadata cannot be read.": "r7",
             ])
         #expect(database.lost.allSatisfy { $0.slot == nil })
-        let left = [0, 1, 3, 5, 6, 8, 9].map { ("r\($0)", SalvageFixture.record($0, 1)) }
-        #expect(contents == ["a": Dictionary(uniqueKeysWithValues: left)])
+        #expect(contents == Self.contents([0, 1, 3, 5, 6, 8, 9]))
     }
 
     @Test("Commits of which the log has nothing any more are named, and those behind them copied")
@@ -66,8 +70,7 @@ struct DoctoredSalvageTests {
         #expect(!report.isComplete)
         let database = try #require(report.databases.first)
         #expect(database.recoveredCount == 7 && database.unidentifiedLossCount == 3)
-        let left = [0, 1, 2, 3, 7, 8, 9].map { ("r\($0)", SalvageFixture.record($0, 1)) }
-        #expect(contents == ["a": Dictionary(uniqueKeysWithValues: left)])
+        #expect(contents == Self.contents([0, 1, 2, 3, 7, 8, 9]))
     }
 
     @Test("A second creation of a database, one that cannot be read, and a drop of none do no harm")
@@ -83,8 +86,7 @@ struct DoctoredSalvageTests {
             if !hasCatalogue { try image.unlink(StoragePath("CATALOG")) }
             let (report, contents) = try await SalvageFixture.Disks(source: image).salvage()
             #expect(report.databases.map(\.name) == ["a"] && report.databases.first?.lostCount == 0)
-            let all = (0..<10).map { ("r\($0)", SalvageFixture.record($0, 1)) }
-            #expect(contents == ["a": Dictionary(uniqueKeysWithValues: all)])
+            #expect(contents == Self.contents(Array(0..<10)))
         }
     }
 }

@@ -34,9 +34,8 @@ struct LeftoverTests {
         }
     }
 
-    @Test("An upsert of a record whose stored id is damaged replaces it, a delete removes it")
-    func damagedID() async throws {
-        // The damaged bytes did not compare equal, and the id was there twice.
+    /// Three records, the stored ids of two of which are damaged then.
+    private func diskWithDamagedIDs() async throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
         try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
             let database = try await store.createDatabase("a", options: .init(dimension: 3))
@@ -46,11 +45,17 @@ struct LeftoverTests {
         let bytes = try #require(disk.contents(of: path))
         for id in ["needle-one", "needle-two"] {
             let pattern = Array(id.utf8)
-            let start = try #require(
-                (16_384..<bytes.count - 10).first { Array(bytes[$0..<$0 + 10]) == pattern })
+            let start = try #require((16_384..<bytes.count - 10).first { Array(bytes[$0..<$0 + 10]) == pattern })
             disk.flipBit(path, bit: 8 * start + 1)
         }
-        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+        return disk
+    }
+
+    @Test("An upsert of a record whose stored id is damaged replaces it, a delete removes it")
+    func damagedID() async throws {
+        // The damaged bytes did not compare equal, and the id was there twice.
+        let configuration = configuration(try await diskWithDamagedIDs())
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
             let database = try await store.database("a")
             #expect(try await !store.check().isSound)
             await expectError(.corruption) { _ = try await database.record(for: "needle-one") }
@@ -64,19 +69,8 @@ struct LeftoverTests {
 
     @Test("In a transaction, too, a record whose stored id is damaged is replaced, or deleted")
     func damagedIDInTransaction() async throws {
-        let disk = SimulatedFileSystem()
-        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
-            let database = try await store.createDatabase("a", options: .init(dimension: 3))
-            try await database.insert(["needle-one", "needle-two", "other"].map { testRecord($0, 1) })
-        }
-        let path = StoragePath("a", "vectors.jvdb")
-        let bytes = try #require(disk.contents(of: path))
-        for id in ["needle-one", "needle-two"] {
-            let pattern = Array(id.utf8)
-            let start = try #require((16_384..<bytes.count - 10).first { Array(bytes[$0..<$0 + 10]) == pattern })
-            disk.flipBit(path, bit: 8 * start + 1)
-        }
-        try await withVectorStore(at: "simulated", configuration: configuration(disk)) { store async throws in
+        let configuration = configuration(try await diskWithDamagedIDs())
+        try await withVectorStore(at: "simulated", configuration: configuration) { store async throws in
             try await store.transaction { transaction in
                 try await transaction.upsert(testRecord("needle-one", 2), into: "a")
                 try await transaction.delete("needle-two", from: "a")
@@ -264,6 +258,73 @@ struct LeftoverTests {
         image.inject(.none)
         try await withVectorStore(at: "simulated", configuration: configuration(image)) { store async throws in
             #expect(try await store.database("a").vector(for: "r") == testVector(1, 3))
+        }
+    }
+
+    /// What keeps a store from being opened, as often as that is tried.
+    enum Hindrance: Sendable {
+        case failing(SystemCall)
+        case openFiles(atMost: Int)
+
+        func hook(_ fileSystem: HookedFileSystem) -> HookedFileSystem.Hook {
+            { [weak fileSystem] (call, path) throws(FileSystemError) in
+                switch self {
+                case .failing(let failing):
+                    guard call == failing, path.description.hasPrefix("wal") else { return }
+                    throw FileSystemError(code: EIO, call: call, path: path.description)
+                case .openFiles(let limit):
+                    guard call == .open, let fileSystem, fileSystem.openFileCount >= limit else { return }
+                    throw FileSystemError(code: EMFILE, call: call, path: path.description)
+                }
+            }
+        }
+
+        /// Open at once are two old segments, the fresh one and the database's file.
+        var isOvercome: Bool {
+            if case .openFiles(4...) = self { true } else { false }
+        }
+    }
+
+    @Test(
+        "Nor does one whose log cannot be replaced",
+        arguments: [Hindrance.failing(.synchronizeDirectory), .failing(.synchronize)]
+            + (1...5).map { Hindrance.openFiles(atMost: $0) })
+    func irreplaceableLog(_ hindrance: Hindrance) async throws {
+        let disk = SimulatedFileSystem()
+        let killed = try await withVectorStore(at: "simulated", configuration: configuration(disk)) {
+            store async throws in
+            try await store.createDatabase("a", options: .init(dimension: 3)).insert(testRecord("r", 1))
+            return disk.processKillImage()
+        }
+        let hooked = HookedFileSystem(killed)
+        func segments() throws -> Int {
+            try killed.list(StoragePath("wal")).count { $0.name.hasSuffix(".wal") }
+        }
+        // An opening that leaves a segment which it has replaced, and the one that it replaced it with.
+        hooked.fail([.write], with: ENOSPC, under: "CATALOG")
+        await expectError(.diskFull) {
+            try await withVectorStore(at: "simulated", configuration: configuration(hooked)) { _ in }
+        }
+        #expect(try segments() == 2)
+        hooked.set(hindrance.hook(hooked))
+        var failures = 0
+        for _ in 0..<6 {
+            do {
+                try await withVectorStore(at: "simulated", configuration: configuration(hooked)) { store async throws in
+                    #expect(try await store.database("a").count() == 1)
+                }
+            } catch {
+                failures += 1
+                #expect(error is StoreError)
+            }
+            #expect(try segments() <= 3, "\(hindrance), after \(failures) failures")
+            #expect(hooked.openFileCount == 0)
+        }
+        #expect(failures == (hindrance.isOvercome ? 0 : 6))
+        hooked.set(nil)
+        try await withVectorStore(at: "simulated", configuration: configuration(hooked)) { store async throws in
+            #expect(try await store.database("a").vector(for: "r") == testVector(1, 3))
+            try await store.expectSound()
         }
     }
 
