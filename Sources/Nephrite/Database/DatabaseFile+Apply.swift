@@ -45,8 +45,8 @@ extension DatabaseFile {
         _ context: DatabaseIndex.Context
     ) {
         for position in operations.indices {
-            if position + prefetchDistance < operations.count {
-                index.directory.prefetch(hash: operations[position + prefetchDistance].idHash)
+            if position + BatchJudge.prefetchDistance < operations.count {
+                index.directory.prefetch(hash: operations[position + BatchJudge.prefetchDistance].idHash)
             }
             let operation = operations[position]
             let previous = operation.previousSlot == BatchOperation.noSlot ? nil : operation.previousSlot

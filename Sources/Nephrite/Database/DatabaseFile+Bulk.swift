@@ -76,9 +76,14 @@ extension DatabaseFile {
 
     private func reserve(slotCount: Int) async throws -> Reservation {
         try await makeRoom(for: SpaceNeed(slots: slotCount, ids: slotCount, payloadUnits: 0))
-        let reserved = (0..<slotCount).map { _ in slots.allocate() }
+        let reserved = Self.allocate(slotCount, from: &slots)
         codes.forget(slots: reserved)
         return Reservation(slots: reserved, layout: layout)
+    }
+
+    /// In one access to what the actor holds, rather than in one for each slot.
+    private static func allocate(_ count: Int, from slots: inout SlotAllocator) -> [UInt32] {
+        (0..<count).map { _ in slots.allocate() }
     }
 
     /// Gives a batch its space, has its payloads written, and judges it meanwhile.
@@ -92,10 +97,7 @@ extension DatabaseFile {
         } catch {
             return .refused(error, nil)
         }
-        for index in batch.operations.indices {
-            batch.operations[index].slot = reservation.slots[index]
-            batch.operations[index].payloadUnit = payload.allocate(batch.operations[index].payloadUnitCount)
-        }
+        Self.allocate(&batch.operations, at: reservation.slots, and: &payload)
         payloads.give(PayloadPlacement(batch, layout: layout))
         return judgePlaced(batch)
     }

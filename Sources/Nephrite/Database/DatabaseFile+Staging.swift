@@ -81,144 +81,26 @@ extension DatabaseFile {
         }
     }
 
-    /// How many operations ahead a bucket is fetched.
-    static let prefetchDistance = 8
-
     // MARK: Judging
-
-    /// A record as of everything staged so far.
-    private struct Current {
-        let slot: UInt32
-        let lsn: UInt64
-        let contentChecksum: UInt32
-        let isPending: Bool
-    }
-
-    private enum Lookup {
-        case absent(pendingLSN: UInt64)
-        case present(Current)
-        case prepared
-        case duplicate
-    }
-
-    private func lookUp(
-        _ id: UnsafeRawBufferPointer, hash: UInt64, serial: UInt32, in applied: AppliedState
-    ) -> Lookup {
-        if let place = unsafe pending.find(id, hash: hash) {
-            if place.serial == serial { return .duplicate }
-            let lsn = pending.lsn(serial: place.serial)
-            if lsn == 0 { return .prepared }
-            let operation = pending.operation(place)
-            guard operation.kind == .store else { return .absent(pendingLSN: lsn) }
-            return .present(
-                Current(
-                    slot: operation.slot, lsn: lsn, contentChecksum: operation.contentChecksum, isPending: true))
-        }
-        guard let slot = unsafe applied.slot(of: id, hash: hash) else { return .absent(pendingLSN: 0) }
-        let entry = applied.index.records[Int(slot)]
-        return .present(
-            Current(
-                slot: slot, lsn: entry.lsn,
-                contentChecksum: identity.tag(contentChecksum: entry.tag, slot: slot), isPending: false))
-    }
 
     /// Judges a batch and gives it slots; nil if it must wait for a prepared transaction. Throws with nothing changed.
     func stage(_ batch: OperationBatch) throws(StoreError) -> CommitPart? {
         let serial = nextSerial
         nextSerial &+= 1
-        pending.begin(batch, serial: serial)
-        var removed = StateFingerprint.empty
-        var liveDelta = 0
-        var inserts = 0
-        var dependsOn: Set<UInt64> = []
-        let applied = applied
-        for index in batch.operations.indices {
-            // A batch that waited for a prepared transaction is judged a second time.
-            batch.operations[index].previousSlot = BatchOperation.noSlot
-            let operation = batch.operations[index]
-            if index + Self.prefetchDistance < batch.operations.count {
-                let hash = batch.operations[index + Self.prefetchDistance].idHash
-                applied.index.directory.prefetch(hash: hash)
-                pending.prefetch(hash: hash)
-            }
-            var failure: StoreError?
-            switch unsafe lookUp(batch.id(operation), hash: operation.idHash, serial: serial, in: applied) {
-            case .prepared:
-                pending.remove(batch, serial: serial, operationCount: index)
-                if case .unchanged = operation.condition { throw conflict(batch.idText(operation)) }
-                return nil
-            case .duplicate:
-                failure = StoreError(
-                    .duplicateID, "The batch has this id twice.", database: identity.name,
-                    ids: [batch.idText(operation)], remedy: "Keep one of the two; a batch has no order.")
-            case .absent(let pendingLSN):
-                failure = judge(operation, batch, current: nil)
-                if pendingLSN > 0 { dependsOn.insert(pendingLSN) }
-                if operation.kind == .store {
-                    liveDelta += 1
-                    inserts += 1
-                }
-            case .present(let current):
-                failure = judge(operation, batch, current: current.lsn)
-                if current.isPending { dependsOn.insert(current.lsn) }
-                removed.insert(
-                    idHash: operation.idHash, lsn: current.lsn, contentChecksum: current.contentChecksum)
-                batch.operations[index].previousSlot = current.slot
-                if operation.kind == .delete { liveDelta -= 1 }
-            }
-            if let failure {
-                pending.remove(batch, serial: serial, operationCount: index)
-                throw failure
-            }
-            pending.add(operation, index: index, serial: serial)
-        }
-        pendingInserts += inserts
+        let judge = BatchJudge(batch: batch, serial: serial, applied: applied, identity: identity)
+        guard let judgement = try judge.judge(in: &pending) else { return nil }
+        Self.note(judgement.previousSlots, in: &batch.operations)
+        pendingInserts += judgement.inserts
         if batch.bulk == nil { allocate(batch) }
         let recordOffsets = finishRecords(batch)
         return CommitPart(
             file: self, dataFile: dataFile, layout: layout, batch: batch, recordOffsets: recordOffsets,
-            removed: removed, liveDelta: liveDelta, logState: logState, dependsOn: dependsOn, insertCount: inserts,
-            serial: serial)
+            removed: judgement.removed, liveDelta: judgement.liveDelta, logState: logState,
+            dependsOn: judgement.dependsOn, insertCount: judgement.inserts, serial: serial)
     }
 
-    private func judge(_ operation: BatchOperation, _ batch: OperationBatch, current: UInt64?) -> StoreError? {
-        #if NEPHRITE_MUTANTS
-            if case .version = operation.condition, Mutant.isActive(.ignoreExpectedVersion) { return nil }
-            if case .unchanged = operation.condition, Mutant.isActive(.ignoreConflict) { return nil }
-        #endif
-        switch operation.condition {
-        case .none:
-            return operation.kind == .delete && current == nil ? notFound(batch.idText(operation)) : nil
-        case .mustNotExist:
-            guard let current else { return nil }
-            return StoreError(
-                .recordExists, "A record of this id is there, written by commit \(current).",
-                database: identity.name, ids: [batch.idText(operation)],
-                remedy: "Use update to change it, or upsert for either.")
-        case .mustExist:
-            return current == nil ? notFound(batch.idText(operation)) : nil
-        case .version(let expected):
-            if current == expected { return nil }
-            return StoreError(
-                .versionMismatch,
-                "The record has \(current.map { "version \($0)" } ?? "been deleted"), not version \(expected).",
-                database: identity.name, ids: [batch.idText(operation)],
-                remedy: "Read it again and decide with what it holds now.")
-        case .unchanged(let expected):
-            return current == expected ? nil : conflict(batch.idText(operation))
-        }
-    }
-
-    private func notFound(_ id: String) -> StoreError {
-        StoreError(
-            .recordNotFound, "There is no record of this id.", database: identity.name, ids: [id],
-            remedy: "Use insert to add it, or upsert for either.")
-    }
-
-    private func conflict(_ id: String) -> StoreError {
-        StoreError(
-            .conflict, "Another commit changed the record after the transaction began.", database: identity.name,
-            ids: [id], remedy: "Run the transaction again; it sees the new state.")
+    private static func note(_ previousSlots: [UInt32], in operations: inout [BatchOperation]) {
+        for index in operations.indices { operations[index].previousSlot = previousSlots[index] }
     }
 
     // MARK: Space
@@ -228,6 +110,16 @@ extension DatabaseFile {
         Self.allocate(&batch.operations, from: &slots, and: &payload)
         // As wherever slots are handed out: what a slot held before has no code from here on.
         codes.forget(slots: batch.operations.lazy.filter { $0.kind == .store }.map(\.slot))
+    }
+
+    /// Gives operations the slots that were reserved for them, and payload space.
+    static func allocate(
+        _ operations: inout [BatchOperation], at reserved: [UInt32], and payload: inout PayloadAllocator
+    ) {
+        for index in operations.indices {
+            operations[index].slot = reserved[index]
+            operations[index].payloadUnit = payload.allocate(operations[index].payloadUnitCount)
+        }
     }
 
     private static func allocate(

@@ -95,8 +95,8 @@ struct IDDirectory: Sendable {
 
     @inline(__always)
     private static func write(_ bucket: DirectoryBucket, at index: Int, in pages: inout PagedTable, epoch: UInt64) {
-        let bytes = unsafe pages.mutableBytes(ofPage: index >> 9, epoch: epoch)
-        unsafe bytes.storeBytes(of: bucket, toByteOffset: (index & 511) * 8, as: DirectoryBucket.self)
+        let page = unsafe pages.mutablePage(index >> 9, epoch: epoch)
+        unsafe page.bytes.storeBytes(of: bucket, toByteOffset: (index & 511) * 8, as: DirectoryBucket.self)
     }
 
     /// Brings the bucket where a hash would be found close; for loops over many ids.

@@ -8,7 +8,7 @@ import StorageFormat
     static let byteCount = PagePool.pageByteCount
 
     private let pool: PagePool
-    private let place: PagePool.Place
+    let place: PagePool.Place
 
     var bytes: UnsafeMutableRawPointer { @inline(__always) get { unsafe place.bytes } }
 
@@ -52,24 +52,14 @@ import StorageFormat
 
     /// The checkpoint epoch of the last change; a checkpoint writes the pages whose epoch its region has not seen.
     var epoch: UInt64 {
-        @inline(__always) get { unsafe place.note.load(as: UInt64.self) }
-        @inline(__always) set { unsafe place.note.storeBytes(of: newValue, as: UInt64.self) }
+        @inline(__always) get { unsafe place.epoch }
+        @inline(__always) set { unsafe place.epoch = newValue }
     }
 
     /// For record pages: which entries are active, so that a scan need not look at each.
     var activeEntries: PageBits {
         @inline(__always) get { unsafe place.note.load(fromByteOffset: 8, as: PageBits.self) }
         @inline(__always) set { unsafe place.note.storeBytes(of: newValue, toByteOffset: 8, as: PageBits.self) }
-    }
-
-    /// Notes whether an entry of a record page is active.
-    @inline(__always)
-    func noteEntry(_ index: Int, isActive: Bool) {
-        let offset = 8 &+ (index &>> 6) &* 8
-        var word = unsafe place.note.load(fromByteOffset: offset, as: UInt64.self)
-        let bit: UInt64 = 1 &<< UInt64(index & 63)
-        word = isActive ? word | bit : word & ~bit
-        unsafe place.note.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
     }
 
     /// For record pages: how many entries are active.

@@ -11,7 +11,8 @@ final class PagePool: @unchecked Sendable {
     static let noteByteCount = 24
     /// Pages of a slab, unless a longer run is asked for: 1 MiB.
     private static let slabPageCount = 256
-    /// Free pages kept as they are; the memory of more goes back to the system until they are used again.
+    /// Free pages kept as they are, besides a quarter of all there are; the memory of more goes back to the system until they
+    /// are used again.
     private static let keptPageCount = 2_048
 
     /// The memory of one page.
@@ -19,11 +20,29 @@ final class PagePool: @unchecked Sendable {
     @unsafe struct Place: @unchecked Sendable {
         let bytes: UnsafeMutableRawPointer
         let note: UnsafeMutableRawPointer
+
+        /// The checkpoint epoch of the last change; a checkpoint writes the pages whose epoch its region has not seen.
+        var epoch: UInt64 {
+            @inline(__always) get { unsafe note.load(as: UInt64.self) }
+            @inline(__always) nonmutating set { unsafe note.storeBytes(of: newValue, as: UInt64.self) }
+        }
+
+        /// Notes whether an entry of a record page is active.
+        @inline(__always)
+        func noteEntry(_ index: Int, isActive: Bool) {
+            let offset = 8 &+ (index &>> 6) &* 8
+            var word = unsafe note.load(fromByteOffset: offset, as: UInt64.self)
+            let bit: UInt64 = 1 &<< UInt64(index & 63)
+            word = isActive ? word | bit : word & ~bit
+            unsafe note.storeBytes(of: word, toByteOffset: offset, as: UInt64.self)
+        }
     }
 
     @safe private struct State {
         var free: [Place] = unsafe []
         var slabs: [UnsafeMutableRawPointer] = unsafe []
+        /// Pages of all slabs.
+        var pageCount = 0
     }
 
     private let state = Mutex(State())
@@ -49,7 +68,7 @@ final class PagePool: @unchecked Sendable {
     /// Takes a page back that nobody refers to any more.
     func giveBack(_ place: Place) {
         state.withLock { state in
-            if unsafe state.free.count >= Self.keptPageCount {
+            if unsafe state.free.count >= max(Self.keptPageCount, state.pageCount / 4) {
                 unsafe nephrite_discard(place.bytes, Self.pageByteCount)
             }
             unsafe state.free.append(place)
@@ -74,6 +93,7 @@ final class PagePool: @unchecked Sendable {
         let start = UnsafeMutableRawPointer.allocate(
             byteCount: count * (pageByteCount + noteByteCount), alignment: pageByteCount)
         unsafe state.slabs.append(start)
+        state.pageCount += count
         return unsafe Run(start: start, count: count)
     }
 }

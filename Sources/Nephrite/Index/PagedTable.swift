@@ -50,23 +50,16 @@ struct PagedTable: Sendable {
         return differing
     }
 
-    /// A page that may be written: copied first if a snapshot shares it, and marked as changed in `epoch`.
+    /// A page that may be written until the table is copied: it is copied itself first if a snapshot shares it, and marked as
+    /// changed in `epoch`.
     @inline(__always)
-    mutating func mutablePage(_ index: Int, epoch: UInt64) -> IndexPage {
+    mutating func mutablePage(_ index: Int, epoch: UInt64) -> PagePool.Place {
         precondition(index >= 0 && index < pageCount, "page index outside the table")
         if !isKnownUniquelyReferenced(&root) { root = ChunkList(copying: root) }
-        let page = root.mutablePage(chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1))
-        page.epoch = epoch
-        return page
-    }
-
-    /// The bytes of a page that may be written, as of ``mutablePage(_:epoch:)``, without a reference to the page.
-    @inline(__always)
-    mutating func mutableBytes(ofPage index: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
-        precondition(index >= 0 && index < pageCount, "page index outside the table")
-        if !isKnownUniquelyReferenced(&root) { root = ChunkList(copying: root) }
-        return unsafe root.mutableBytes(
-            chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1), epoch: epoch)
+        let place = unsafe root.mutablePlace(
+            chunk: index >> Self.chunkShift, page: index & (Self.pagesPerChunk - 1))
+        unsafe place.epoch = epoch
+        return unsafe place
     }
 
     /// Whether no copy of the table is left; pages may still be shared with tables that it was copied from.
@@ -92,6 +85,8 @@ struct PagedTable: Sendable {
         var chunks: UnsafeMutablePointer<PageChunk>
         /// The chunks' address arrays, so that a read follows plain pointers without reference counting.
         var addresses: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutableRawPointer>>
+        /// The chunks' page arrays, so that a write does so, too.
+        var pages: UnsafeMutablePointer<UnsafeMutablePointer<IndexPage>>
         var count: Int
         var capacity: Int
 
@@ -100,6 +95,7 @@ struct PagedTable: Sendable {
             unsafe count = 0
             unsafe chunks = .allocate(capacity: capacity)
             unsafe addresses = .allocate(capacity: capacity)
+            unsafe pages = .allocate(capacity: capacity)
         }
     }
 
@@ -115,12 +111,14 @@ struct PagedTable: Sendable {
         unsafe state.pointee.count = count
         unsafe state.pointee.chunks.initialize(from: other.state.pointee.chunks, count: count)
         unsafe state.pointee.addresses.update(from: other.state.pointee.addresses, count: count)
+        unsafe state.pointee.pages.update(from: other.state.pointee.pages, count: count)
     }
 
     deinit {
         unsafe state.pointee.chunks.deinitialize(count: state.pointee.count)
         unsafe state.pointee.chunks.deallocate()
         unsafe state.pointee.addresses.deallocate()
+        unsafe state.pointee.pages.deallocate()
         unsafe state.deallocate()
     }
 
@@ -142,6 +140,7 @@ struct PagedTable: Sendable {
         if unsafe state.pointee.count == state.pointee.capacity { grow() }
         let count = unsafe state.pointee.count
         unsafe state.pointee.addresses[count] = chunk.addresses
+        unsafe state.pointee.pages[count] = chunk.pages
         unsafe (state.pointee.chunks + count).initialize(to: chunk)
         unsafe state.pointee.count = count + 1
     }
@@ -153,16 +152,22 @@ struct PagedTable: Sendable {
         unsafe state.pointee.chunks[chunkIndex].append(page)
     }
 
+    /// The bytes of a page that this list alone refers to, and where that page notes about itself: neither the page nor its
+    /// chunk is retained.
     @inline(__always)
-    func mutablePage(chunk: Int, page: Int) -> IndexPage {
+    func mutablePlace(chunk: Int, page: Int) -> PagePool.Place {
         makeUnique(chunk: chunk)
-        return unsafe state.pointee.chunks[chunk].mutablePage(page)
+        let pages = unsafe state.pointee.pages[chunk]
+        if unsafe !isKnownUniquelyReferenced(&pages[page]) { makeUnique(page: page, chunk: chunk) }
+        return unsafe pages[page].place
     }
 
-    @inline(__always)
-    func mutableBytes(chunk: Int, page: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
-        makeUnique(chunk: chunk)
-        return unsafe state.pointee.chunks[chunk].mutableBytes(page, epoch: epoch)
+    @inline(never)
+    private func makeUnique(page index: Int, chunk: Int) {
+        let pages = unsafe state.pointee.pages[chunk]
+        let copy = unsafe IndexPage(copying: pages[index])
+        unsafe state.pointee.addresses[chunk][index] = copy.bytes
+        unsafe pages[index] = copy
     }
 
     @inline(__always)
@@ -170,6 +175,7 @@ struct PagedTable: Sendable {
         if unsafe !isKnownUniquelyReferenced(&state.pointee.chunks[index]) {
             let copy = unsafe PageChunk(copying: state.pointee.chunks[index])
             unsafe state.pointee.addresses[index] = copy.addresses
+            unsafe state.pointee.pages[index] = copy.pages
             unsafe state.pointee.chunks[index] = copy
         }
     }
@@ -179,9 +185,11 @@ struct PagedTable: Sendable {
         let count = unsafe state.pointee.count
         unsafe larger.chunks.moveInitialize(from: state.pointee.chunks, count: count)
         unsafe larger.addresses.update(from: state.pointee.addresses, count: count)
+        unsafe larger.pages.update(from: state.pointee.pages, count: count)
         unsafe larger.count = count
         unsafe state.pointee.chunks.deallocate()
         unsafe state.pointee.addresses.deallocate()
+        unsafe state.pointee.pages.deallocate()
         unsafe state.pointee = larger
     }
 }
@@ -226,27 +234,5 @@ struct PagedTable: Sendable {
         unsafe addresses[index] = page.bytes
         unsafe (pages + index).initialize(to: page)
         unsafe count.pointee = index + 1
-    }
-
-    @inline(__always)
-    func mutablePage(_ index: Int) -> IndexPage {
-        makeUnique(page: index)
-        return unsafe pages[index]
-    }
-
-    @inline(__always)
-    func mutableBytes(_ index: Int, epoch: UInt64) -> UnsafeMutableRawPointer {
-        makeUnique(page: index)
-        unsafe pages[index].epoch = epoch
-        return unsafe addresses[index]
-    }
-
-    @inline(__always)
-    private func makeUnique(page index: Int) {
-        if unsafe !isKnownUniquelyReferenced(&pages[index]) {
-            let copy = unsafe IndexPage(copying: pages[index])
-            unsafe addresses[index] = copy.bytes
-            unsafe pages[index] = copy
-        }
     }
 }

@@ -34,10 +34,10 @@ struct RecordTable: Sendable {
     @inline(__always)
     mutating func set(_ entry: RecordEntry, at slot: Int, epoch: UInt64) -> RecordEntry {
         while slot / Self.entriesPerPage >= pages.pageCount { pages.appendZeros(epoch: epoch) }
-        let page = pages.mutablePage(slot / Self.entriesPerPage, epoch: epoch)
+        let page = unsafe pages.mutablePage(slot / Self.entriesPerPage, epoch: epoch)
         let offset = (slot % Self.entriesPerPage) * 32
         let old = unsafe page.bytes.load(fromByteOffset: offset, as: RecordEntry.self)
-        page.noteEntry(slot % Self.entriesPerPage, isActive: entry.isActive)
+        unsafe page.noteEntry(slot % Self.entriesPerPage, isActive: entry.isActive)
         unsafe page.bytes.storeBytes(of: entry, toByteOffset: offset, as: RecordEntry.self)
         slotCount = max(slotCount, slot + 1)
         return old

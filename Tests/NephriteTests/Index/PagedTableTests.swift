@@ -12,7 +12,7 @@ import Testing
     }
 
     private static func write(_ word: UInt64, _ index: Int, _ table: inout PagedTable, epoch: UInt64 = 1) {
-        let page = table.mutablePage(index, epoch: epoch)
+        let page = unsafe table.mutablePage(index, epoch: epoch)
         unsafe page.bytes.storeBytes(of: word, as: UInt64.self)
     }
 
