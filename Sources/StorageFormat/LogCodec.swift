@@ -9,14 +9,15 @@ package enum LogCodec {
     /// Writes a header with zero in the fields that ``seal(_:lsn:transaction:syncedUpTo:previousChecksum:saltSeed:)``
     /// fills; `record` has room for 48 bytes at least.
     package static func writeHeader(
-        _ record: UnsafeMutableRawBufferPointer, type: LogRecordType, database: UInt32, bodyLength: Int
+        _ record: UnsafeMutableRawBufferPointer, type: LogRecordType, flags: UInt8 = 0, database: UInt32,
+        bodyLength: Int
     ) {
         precondition(record.count >= LogRecordHeader.byteCount, "no room for a record header")
         unsafe record.store(LogRecordHeader.magic, at: 0)
         unsafe record.store(UInt64(0), at: 4)
         unsafe record.store(UInt32(bodyLength), at: 12)
         unsafe record.store(type.rawValue, at: 16)
-        unsafe record.store(UInt8(0), at: 17)
+        unsafe record.store(flags, at: 17)
         unsafe record.store(FormatVersion.current, at: 18)
         unsafe record.store(database, at: 20)
         unsafe record.store(UInt64(0), at: 24)

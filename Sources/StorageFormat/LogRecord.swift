@@ -27,6 +27,7 @@ package struct LogRecordHeader: Sendable, Hashable {
     package var previousChecksum: UInt32
     package var bodyLength: Int
     package var type: LogRecordType
+    /// ``mayPrecedeData`` or 0.
     package var flags: UInt8
     /// The number of the database that the record belongs to.
     package var database: UInt32
@@ -34,6 +35,10 @@ package struct LogRecordHeader: Sendable, Hashable {
     package var transaction: UInt64
     /// Everything up to this LSN was on disk when the record was written.
     package var syncedUpTo: UInt64
+
+    /// The flag of a bulk store whose vectors and payloads may reach the disk after the record does. Until a later record says
+    /// that the commit was on disk, they tell by their checksums whether they are.
+    package static let mayPrecedeData: UInt8 = 1
 
     package init(
         checksum: UInt32, previousChecksum: UInt32, bodyLength: Int, type: LogRecordType, flags: UInt8 = 0,

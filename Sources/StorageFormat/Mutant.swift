@@ -19,14 +19,15 @@
         // Space.
         case reuseBeforeCheckpoint, reuseUnderSnapshot, growWithoutLog
         // The log.
-        case publishBeforeSync, publishHalf, applyOutOfOrder, claimUnsynced, skipSealSync, neverFlush
+        case publishBeforeSync, publishBeforeData, publishHalf, applyOutOfOrder, claimUnsynced, skipSealSync
+        case neverFlush
         case deleteNeededSegments, ignorePreviousCheckpoint, deleteNewestFirst, keepOrphans
         // Judging writes.
         case ignoreExpectedVersion, ignoreConflict, compareHashes
         // Databases.
         case evictDirty, dropBeforeLog, cleanWithoutCheckpoint
         // Recovery and reading.
-        case appendAfterTornTail, acceptIncompleteCommit, skipPlacement, forgetDeletes
+        case appendAfterTornTail, acceptIncompleteCommit, trustUnsyncedTail, skipPlacement, forgetDeletes
         case skipEndJudgement, skipPageChecks, skipRecordChecks, skipGenerationCheck
 
         private static let active: Mutant? = unsafe getenv("NEPHRITE_MUTANT").flatMap {

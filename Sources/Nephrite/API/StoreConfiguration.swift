@@ -46,6 +46,9 @@ public struct StoreConfiguration: Sendable {
     ///
     /// Above it a vector is written once; below it twice, but with one sync instead of two.
     public var bulkByteThreshold = 384 << 10
+    /// Of such batches in a durable database those whose vectors take at most this many bytes are on their way to the disk while
+    /// the log is: one that is larger would hold up for too long what comes behind it in the log.
+    package var jointSyncByteLimit = 1 << 20
     /// Bytes of large batches that are written a second for each core while searches keep all cores busy, 1 or more; `Int.max`
     /// for no limit.
     ///

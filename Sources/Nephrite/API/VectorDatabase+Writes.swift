@@ -128,7 +128,7 @@ extension VectorDatabase {
         return try await withFile { file in
             let encoder = BatchEncoder(
                 identity: file.identity, bulkByteThreshold: store.context.configuration.bulkByteThreshold,
-                pool: store.context.buffers)
+                jointSyncByteLimit: store.context.configuration.jointSyncByteLimit, pool: store.context.buffers)
             if encoder.isBulk(rows) { return try await file.commitBulk(rows, condition, encoder) }
             let batch = try encoder.encode(rows, condition: condition)
             return batch.operations.isEmpty ? 0 : try await file.commit(batch)

@@ -3,6 +3,18 @@
 import StorageFormat
 import StorageIO
 
+/// What an I/O thread that is at work on a bulk batch is told, and what it tells.
+struct BulkWork: Sendable {
+    /// What comes after the vectors; nil if nothing does.
+    let payloads = Handover<PayloadPlacement?>()
+    /// That vectors and payloads are written, and whether they are on disk; or why they are not.
+    let written = Handover<Result<Progress, FileSystemError>>()
+    /// For those that were written and not on disk: that they are, or why not.
+    let synced = Handover<Result<Void, FileSystemError>>()
+
+    enum Progress { case written, synced }
+}
+
 /// The vectors of a bulk batch: known, with their slots, before the batch is encoded.
 struct VectorPlacement: Sendable {
     /// Rows that follow one another and whose slots do, too.
@@ -67,6 +79,8 @@ struct PayloadPlacement: Sendable {
         var unitCount: Int
     }
 
+    /// Whether the log may go on while they are synced.
+    let maySyncWithLog: Bool
     private let payload: LogBuffer
     private let layout: FileLayout
     private var runs: [Run] = []
@@ -75,6 +89,7 @@ struct PayloadPlacement: Sendable {
     init(_ batch: OperationBatch, layout: FileLayout) {
         guard let bulk = batch.bulk else { preconditionFailure("only a bulk batch is placed before it is logged") }
         payload = bulk.payload
+        maySyncWithLog = bulk.syncsWithLog
         self.layout = layout
         for operation in batch.operations {
             let unitCount = operation.payloadUnitCount

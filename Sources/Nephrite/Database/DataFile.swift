@@ -52,19 +52,46 @@ final class DataFile: Sendable {
 
     /// Writes the vectors of a bulk commit, then the payloads, when they are given, and makes all of it durable (O3); if none
     /// are given there will be no commit, and nothing more is done.
+    ///
+    /// The log may go on during the sync, unless another one of the file is under way: the log, and so all databases, would
+    /// wait for that one, which may be a checkpoint's and long.
     func place(
-        _ vectors: VectorPlacement, then payloads: Handover<PayloadPlacement?>, vectorByteCount: Int
+        _ vectors: VectorPlacement, for work: BulkWork, vectorByteCount: Int
     ) async -> Result<Void, FileSystemError> {
-        if case .failure(let error) = noting({ () throws(FileSystemError) in
+        var outcome = noting { () throws(FileSystemError) in
             try vectors.write(to: file, stride: stride, vectorByteCount: vectorByteCount)
-        }) {
-            return .failure(error)
         }
-        guard let payloads = await payloads.take() else { return .success(()) }
-        return noting { () throws(FileSystemError) in
-            try payloads.write(to: file)
-            try synchronizeData()
+        guard case .success = outcome, let payloads = await work.payloads.take() else {
+            work.written.give(outcome.map { .written })
+            return outcome
         }
+        outcome = noting { () throws(FileSystemError) in try payloads.write(to: file) }
+        if case .success = outcome {
+            if payloads.maySyncWithLog, let synced = synchronizeIfFree({ work.written.give(.success(.written)) }) {
+                work.synced.give(synced)
+                return synced
+            }
+            outcome = noting { () throws(FileSystemError) in try synchronizeData() }
+        }
+        work.written.give(outcome.map { .synced })
+        return outcome
+    }
+
+    /// Syncs as ``synchronizeData()`` does if no other sync is under way and none has failed, and calls `begin` before; nil if it
+    /// has not.
+    private func synchronizeIfFree(_ begin: () -> Void) -> Result<Void, FileSystemError>? {
+        let outcome: Result<Void, FileSystemError>?? = failedSync.withLockIfAvailable { failure in
+            guard failure == nil else { return nil }
+            begin()
+            do throws(FileSystemError) {
+                try file.synchronizeData()
+                return .success(())
+            } catch {
+                failure = error
+                return .failure(error)
+            }
+        }
+        return outcome ?? nil
     }
 
     /// Makes calls that may start a write-back: of one that failed, as of a sync, only the first to ask is told.

@@ -51,27 +51,45 @@ extension DatabaseFile {
         let dataFile = dataFile
         let byteCount = identity.vectorByteCount
         let placement = VectorPlacement(vectors, slots: reservation.slots, layout: reservation.layout)
-        let payloads = Handover<PayloadPlacement?>()
-        let (judged, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
-            group.addTask(executorPreference: context.io.executor) {
-                await dataFile.place(placement, then: payloads, vectorByteCount: byteCount)
-            }
+        let work = BulkWork()
+        return try await whileWriting({ await dataFile.place(placement, for: work, vectorByteCount: byteCount) }) {
             var judged: JudgedBulk
             do {
                 let batch = try encoder.encodeBulk(rows, vectors, condition)
-                judged = await judge(batch, at: reservation, payloads)
+                judged = await judge(batch, at: reservation, work)
             } catch {
                 judged = .refused(error, nil)
             }
             // Unless the batch has its space, nothing follows the vectors.
-            payloads.give(nil)
-            return (judged, await group.next() ?? .success(()))
+            work.payloads.give(nil)
+            if let version = try await settle(judged, work, reservation) { return .success(version) }
+            guard case .inTheWay(let batch, _) = judged else {
+                preconditionFailure("only what was in the way is waited for")
+            }
+            return .failure(Again(batch: batch))
         }
-        if let version = try await settle(judged, placed, reservation) { return .success(version) }
-        guard case .inTheWay(let batch, _) = judged else {
-            preconditionFailure("only what was in the way is waited for")
-        }
-        return .failure(Again(batch: batch))
+    }
+
+    /// Runs `body` while an I/O thread is at work for it.
+    private nonisolated func whileWriting<Outcome: Sendable>(
+        _ write: @Sendable @escaping () async -> Result<Void, FileSystemError>,
+        _ body: () async throws -> Outcome
+    ) async throws -> Outcome {
+        try await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
+            group.addTask(executorPreference: context.io.executor) { await write() }
+            let outcome: Result<Outcome, any Error>
+            do {
+                outcome = .success(try await body())
+            } catch {
+                outcome = .failure(error)
+            }
+            // A failed sync may have marked pages clean that never reached the disk; whether or not anything refers to them,
+            // the file can no longer be trusted to report errors (O8).
+            if case .failure(let error) = await group.next(), error.call == .synchronizeData {
+                context.fence(StoreError(error, database: identity.name))
+            }
+            return outcome
+        }.get()
     }
 
     private func reserve(slotCount: Int) async throws -> Reservation {
@@ -88,7 +106,7 @@ extension DatabaseFile {
 
     /// Gives a batch its space, has its payloads written, and judges it meanwhile.
     private func judge(
-        _ batch: OperationBatch, at reservation: Reservation, _ payloads: Handover<PayloadPlacement?>
+        _ batch: OperationBatch, at reservation: Reservation, _ work: BulkWork
     ) async -> JudgedBulk {
         do {
             let need = SpaceNeed(batch)
@@ -98,7 +116,7 @@ extension DatabaseFile {
             return .refused(error, nil)
         }
         Self.allocate(&batch.operations, at: reservation.slots, and: &payload)
-        payloads.give(PayloadPlacement(batch, layout: layout))
+        work.payloads.give(PayloadPlacement(batch, layout: layout))
         return judgePlaced(batch)
     }
 
@@ -123,25 +141,26 @@ extension DatabaseFile {
         defer { context.log.preparing.subtract(1, ordering: .acquiringAndReleasing) }
         allocate(batch)
         let placement = VectorPlacement(bulk.vectors, slots: batch.operations.lazy.map(\.slot), layout: layout)
-        let payloads = Handover<PayloadPlacement?>()
-        payloads.give(PayloadPlacement(batch, layout: layout))
+        let work = BulkWork()
+        work.payloads.give(PayloadPlacement(batch, layout: layout))
         let dataFile = dataFile
         let byteCount = identity.vectorByteCount
-        let (judged, placed) = await withTaskGroup(of: Result<Void, FileSystemError>.self) { group in
-            group.addTask(executorPreference: context.io.executor) {
-                await dataFile.place(placement, then: payloads, vectorByteCount: byteCount)
-            }
-            return (judgePlaced(batch), await group.next() ?? .success(()))
+        return try await whileWriting({ await dataFile.place(placement, for: work, vectorByteCount: byteCount) }) {
+            try await self.judgeAndSettle(batch, work)
         }
-        return try await settle(judged, placed, nil)
+    }
+
+    private func judgeAndSettle(_ batch: OperationBatch, _ work: BulkWork) async throws -> RecordVersion? {
+        try await settle(judgePlaced(batch), work, nil)
     }
 
     /// Enqueues a batch that was judged and is on disk, and waits for its outcome; gives back the space of any other.
     ///
     /// - Returns: nil if a commit was in the way that was being prepared, once that may have changed.
     private func settle(
-        _ judged: JudgedBulk, _ placed: Result<Void, FileSystemError>, _ reservation: Reservation?
+        _ judged: JudgedBulk, _ work: BulkWork, _ reservation: Reservation?
     ) async throws -> RecordVersion? {
+        let placed = await work.written.take()
         let part: CommitPart
         switch judged {
         case .staged(let judged): part = judged
@@ -160,11 +179,9 @@ extension DatabaseFile {
             }
             throw error
         }
+        if case .success(.written) = placed { part.dataSync = work.synced }
         do {
             if case .failure(let error) = placed {
-                // A failed sync may have marked pages clean that never reached the disk; nothing refers to them, but the
-                // file can no longer be trusted to report errors (O8).
-                if error.call == .synchronizeData { context.fence(StoreError(error, database: identity.name)) }
                 throw StoreError(error, database: identity.name)
             }
             try checkOpen()

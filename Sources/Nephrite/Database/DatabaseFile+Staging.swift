@@ -67,7 +67,7 @@ extension DatabaseFile {
 
     /// Gives a staged part its place in the log and waits for its outcome.
     func enqueue(_ part: CommitPart) async throws -> RecordVersion {
-        let isDurable = identity.options.durability == .durable
+        let isDurable = identity.options.durability == .durable || part.dataSync != nil
         return try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<RecordVersion, any Error>) in
             let commit = StagedCommit(parts: [part], isDurable: isDurable, continuation: continuation)

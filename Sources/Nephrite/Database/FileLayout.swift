@@ -73,7 +73,8 @@ struct FileLayout: Sendable {
         case .pageTable: Self.appendHalves(&pageTable, offset, length)
         }
         extents.append(extent)
-        endUnit = max(endUnit, extent.startUnit + extent.unitCount)
+        // The format allows the last unit of all, behind which nothing can be added.
+        endUnit = max(endUnit, UInt32(clamping: extent.endUnit))
     }
 
     private static func appendHalves(_ regions: inout [AreaMap], _ offset: UInt64, _ length: UInt64) {

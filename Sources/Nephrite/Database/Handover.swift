@@ -14,6 +14,14 @@ final class Handover<Value: Sendable>: Sendable {
 
     private let state = Mutex(State.empty)
 
+    private func takeIfGiven() -> Value? {
+        state.withLock { state in
+            guard case .given(let value) = state else { return nil }
+            state = .taken
+            return value
+        }
+    }
+
     /// Gives the value; the first one counts.
     func give(_ value: Value) {
         let waiter: CheckedContinuation<Value, Never>? = state.withLock { state in
@@ -32,8 +40,12 @@ final class Handover<Value: Sendable>: Sendable {
     }
 
     /// The value, once it is given, whether or not this task is cancelled. To be called once.
+    ///
+    /// A value that is there already is taken without a suspension: a task that suspends goes to the end of its executor's
+    /// queue, and on an I/O thread to whichever thread wakes first (110–150 µs here).
     func take() async -> Value {
-        await withCheckedContinuation { continuation in
+        if let value = takeIfGiven() { return value }
+        return await withCheckedContinuation { continuation in
             let value: Value? = state.withLock { state in
                 switch state {
                 case .given(let value):

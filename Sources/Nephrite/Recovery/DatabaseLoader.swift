@@ -48,14 +48,26 @@ struct DatabaseLoader {
     ///
     /// - Throws: `tooManyOpenFiles`, which says nothing about the file.
     func newestCheckpointLSN() throws(StoreError) -> UInt64? {
+        guard let (file, header) = try newestHeader() else { return nil }
+        try? file.close()
+        return header.checkpointLSN
+    }
+
+    /// The file, open, and the header of its newest generation; nil and errors as for
+    /// ``newestCheckpointLSN()``.
+    func newestHeader(_ mode: OpenMode = .read) throws(StoreError) -> (file: any StorageFile, header: FileHeader)? {
+        let file: any StorageFile
         do throws(FileSystemError) {
-            let file = try fileSystem.open(path, .read)
-            defer { try? file.close() }
-            return try? readHeader(file).0.checkpointLSN
+            file = try fileSystem.open(path, mode)
         } catch {
             guard error.isTooManyOpenFiles else { return nil }
             throw StoreError(error, database: entry.name)
         }
+        guard let header = try? readHeader(file).0 else {
+            try? file.close()
+            return nil
+        }
+        return (file, header)
     }
 
     /// Wraps a file system call so that its error names the database.

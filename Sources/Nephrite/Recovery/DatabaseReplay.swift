@@ -83,6 +83,7 @@ struct DatabaseReplay {
     ) throws(FormatError) {
         switch header.type {
         case .store, .update:
+            try checkDirectory()
             let store = try unsafe StoreBody.decode(body, dimension: identity.options.dimension)
             let id = unsafe UnsafeRawBufferPointer(rebasing: body[store.id])
             unsafe place(store.reference, id: id, lsn: header.lsn, source: .log(body.baseAddress!))
@@ -104,7 +105,15 @@ struct DatabaseReplay {
         }
     }
 
+    /// A log that was doctored may have more records than extents for the directory; the engine's grows before it is full.
+    private func checkDirectory() throws(FormatError) {
+        guard state.index.directory.count + 1 < state.index.directory.bucketCount else {
+            throw FormatError(.outOfBounds, part: "directory")
+        }
+    }
+
     private mutating func replayBulk(_ reference: StoreReference, lsn: UInt64) throws(FormatError) {
+        try checkDirectory()
         let units = state.layout.payloadUnitCapacity
         let length = reference.payloadLength
         guard Int(reference.slot) < state.layout.slotCapacity(stride: identity.stride),
@@ -211,6 +220,12 @@ struct DatabaseReplay {
         }
         do {
             try extendMapping()
+            state.index.settleDirectory(epoch: replayEpoch)
+            let directory = state.index.directory
+            let directoryPages = directory.bucketCount <= state.layout.bucketCapacity ? directory.pages.pageCount : 0
+            guard state.index.records.pages.pageCount + directoryPages <= state.layout.pageTableCapacity,
+                state.index.records.slotCount <= state.layout.recordEntryCapacity
+            else { throw damaged("The log refers to an index for which the file has no room.") }
             try placeSurvivors()
             try checkpoint(through: lsn)
         } catch let error as FileSystemError {
@@ -262,7 +277,6 @@ struct DatabaseReplay {
     }
 
     private mutating func checkpoint(through lsn: UInt64) throws(FileSystemError) {
-        state.index.settleDirectory(epoch: replayEpoch)
         var highWater = state.payload.highWater
         state.index.records.forEachActive { _, entry in
             highWater = max(highWater, Int(entry.payloadUnit) + entry.payloadUnitCount)

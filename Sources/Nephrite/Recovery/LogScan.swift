@@ -18,8 +18,11 @@ struct CommitLocation: Sendable {
         private(set) var otherDatabases: [UInt32] = []
         /// Whether databases are created or deleted.
         private(set) var changesCatalogue = false
+        /// Whether vectors that it refers to may have reached the disk later than it did.
+        private(set) var mayPrecedeData = false
 
         mutating func note(_ header: LogRecordHeader) {
+            if header.type == .bulkStore, header.flags & LogRecordHeader.mayPrecedeData != 0 { mayPrecedeData = true }
             changesCatalogue = changesCatalogue || header.type == .createDatabase || header.type == .deleteDatabase
             let number = header.database
             guard number != 0, number != database else { return }
@@ -66,6 +69,8 @@ struct LogScan {
         var highestSequence: UInt64 = 0
         /// Bytes after the last whole commit that were cut as a torn tail.
         var tornByteCount = 0
+        /// The last commit that a record, or a later segment, says was on disk.
+        var syncedLSN: UInt64 = 0
         /// Damage that was met and got over.
         var damages: [Damage] = []
         /// What lies behind the damage that ended the log, if any did.
@@ -73,6 +78,37 @@ struct LogScan {
 
         var lastLSN: UInt64 { segments.last.map(\.lastLSN) ?? 0 }
         var firstLSN: UInt64? { segments.first.map(\.header.firstLSN) }
+
+        /// Ends the log before a commit of the last segment, as if it and what follows it had been torn.
+        ///
+        /// - Parameter index: which of ``commits`` it is; a later segment vouches for those of any other.
+        mutating func cut(before index: Int) {
+            let last = segments.count - 1
+            precondition(commits[index].segment == last, "only the last segment may end early")
+            commits.removeSubrange(index...)
+            let end = commits.last.flatMap { $0.segment == last ? $0 : nil }
+            let acceptedEnd = end?.range.upperBound ?? SegmentHeader.recordsOffset
+            tornByteCount += segments[last].acceptedEnd - acceptedEnd
+            segments[last].acceptedEnd = acceptedEnd
+            segments[last].lastLSN = end?.lsn ?? segments[last].header.firstLSN &- 1
+        }
+
+        /// Calls `body` with each record of a commit and its body.
+        func forEachRecord(
+            of commit: CommitLocation, _ body: (LogRecordHeader, UnsafeRawBufferPointer) throws(StoreError) -> Void
+        ) throws(StoreError) {
+            let segment = segments[commit.segment]
+            let bytes = unsafe segment.bytes
+            var position = commit.range.lowerBound
+            while position < commit.range.upperBound {
+                guard
+                    case .record(let header, let range, let next) = unsafe LogCodec.read(
+                        bytes, at: position, saltSeed: segment.header.saltSeed)
+                else { throw .corruption("A commit in the log changed while it was replayed.", path: "wal") }
+                try unsafe body(header, UnsafeRawBufferPointer(rebasing: bytes[range]))
+                position = next
+            }
+        }
     }
 
     /// Reads and classifies all segments.
@@ -217,10 +253,13 @@ struct LogScan {
         var groupLSN: UInt64 = 0
         var hash: UInt64 = 0
         var contents = CommitLocation.Contents()
+        // The header of a segment is written when all that was in the one before it is on disk.
+        var synced = segment.header.previousLastLSN
         scanning: while case .record(let header, let body, let next) = unsafe LogCodec.read(
             bytes, at: position, saltSeed: segment.header.saltSeed)
         {
             guard header.previousChecksum == chain else { break }
+            synced = max(synced, header.syncedUpTo)
             let record = unsafe UnsafeRawBufferPointer(rebasing: bytes[position..<next])
             switch header.type {
             case .syncMarker, .checkpoint:
@@ -264,6 +303,7 @@ struct LogScan {
             }
         #endif
         outcome.segments[index] = segment
+        outcome.syncedLSN = max(outcome.syncedLSN, synced)
         try classifyEnd(of: segment, at: position, isLast: index == outcome.segments.count - 1, outcome)
         if index == outcome.segments.count - 1 {
             outcome.tornByteCount = position - segment.acceptedEnd

@@ -112,6 +112,7 @@ extension StoreOpening {
         do {
             try SegmentWriter.prepare(file, header)
             try tail.copy(to: &segment)
+            if tail.byteCount > 0 { try segment.writeProof() }
             try file.synchronize()
             try fileSystem.rename(temporary, to: SegmentWriter.path(sequence))
             try fileSystem.synchronizeDirectory(SegmentWriter.directory)

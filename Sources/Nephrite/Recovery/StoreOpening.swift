@@ -110,6 +110,9 @@ struct StoreOpening {
             log.obsolete = sequences
         } else {
             log = try scan.run(sequences: sequences)
+            let tail = UnsyncedTail(
+                fileSystem: fileSystem, log: log, catalogue: catalogue, makesDurable: !isReadOnly)
+            if let loss = try tail.firstLoss() { log.cut(before: loss) }
             report.damages += log.damages
             let replay = StoreReplay(opening: self, log: log)
             try tolerating(&report) { () throws(StoreError) in try replay.checkReach(catalogue) }

@@ -56,7 +56,7 @@ struct StoreReplay {
 
     func replayCatalogue(_ catalogue: inout Catalogue) throws(StoreError) {
         for commit in log.commits where commit.lsn > catalogue.catalogueLSN && commit.contents.changesCatalogue {
-            unsafe try forEachRecord(of: commit) { (header, body) throws(StoreError) in
+            unsafe try log.forEachRecord(of: commit) { (header, body) throws(StoreError) in
                 do throws(FormatError) {
                     switch header.type {
                     case .createDatabase:
@@ -198,27 +198,11 @@ struct StoreReplay {
     private func holdsCreation(of number: UInt32) throws(StoreError) -> Bool {
         var isFound = false
         for commit in log.commits where commit.contents.database == 0 && !isFound {
-            unsafe try forEachRecord(of: commit) { (header, body) throws(StoreError) in
+            unsafe try log.forEachRecord(of: commit) { (header, body) throws(StoreError) in
                 guard header.type == .createDatabase else { return }
                 isFound = unsafe isFound || (try? CatalogueEntry.decode(body))?.number == number
             }
         }
         return isFound
-    }
-
-    private func forEachRecord(
-        of commit: CommitLocation, _ body: (LogRecordHeader, UnsafeRawBufferPointer) throws(StoreError) -> Void
-    ) throws(StoreError) {
-        let segment = log.segments[commit.segment]
-        let bytes = unsafe segment.bytes
-        var position = commit.range.lowerBound
-        while position < commit.range.upperBound {
-            guard
-                case .record(let header, let range, let next) = unsafe LogCodec.read(
-                    bytes, at: position, saltSeed: segment.header.saltSeed)
-            else { throw .corruption("A commit in the log changed while it was replayed.", path: "wal") }
-            try unsafe body(header, UnsafeRawBufferPointer(rebasing: bytes[range]))
-            position = next
-        }
     }
 }

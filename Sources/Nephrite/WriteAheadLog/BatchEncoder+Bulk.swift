@@ -6,11 +6,14 @@ extension BatchEncoder {
     func encodeBulk(
         _ rows: RowSource, _ vectors: [Float], _ condition: WriteCondition
     ) throws(StoreError) -> OperationBatch {
+        // What need not be durable at once has its data file synced first: the log is synced some time.
+        let syncsWithLog =
+            identity.options.durability == .durable && rows.count * identity.vectorByteCount <= jointSyncByteLimit
         let log = LogBuffer(
             capacity: LogCodec.paddedByteCount(bodyLength: BulkStoreBody.encodedByteCount(count: rows.count)) + 256,
             pool: pool)
         let recordOffset = log.appendRecord(
-            .bulkStore, database: identity.number,
+            .bulkStore, flags: syncsWithLog ? LogRecordHeader.mayPrecedeData : 0, database: identity.number,
             bodyLength: BulkStoreBody.encodedByteCount(count: rows.count))
         let references = recordOffset + LogRecordHeader.byteCount + BulkStoreBody.referencesOffset
         let payload = LogBuffer(capacity: rows.count * 128, pool: pool)
@@ -41,7 +44,8 @@ extension BatchEncoder {
         unsafe log.start.storeBytes(
             of: UInt64(0), toByteOffset: recordOffset + LogRecordHeader.byteCount + 8, as: UInt64.self)
         return OperationBatch(
-            log: log, operations: operations, bulk: BulkContent(payload: payload, vectors: vectors))
+            log: log, operations: operations,
+            bulk: BulkContent(payload: payload, vectors: vectors, syncsWithLog: syncsWithLog))
     }
 
     /// The rows' vectors, back to back.

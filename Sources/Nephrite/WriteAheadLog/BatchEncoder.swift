@@ -63,6 +63,8 @@ struct BatchEncoder {
     let identity: DatabaseIdentity
     /// Bytes of vectors from which a batch takes the bulk path.
     let bulkByteThreshold: Int
+    /// Bytes of vectors up to which a bulk batch is synced while the log is.
+    var jointSyncByteLimit = 0
     /// Where large buffers come from.
     var pool: BufferPool?
 

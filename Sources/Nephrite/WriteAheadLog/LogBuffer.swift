@@ -57,12 +57,13 @@ import StorageFormat
     /// Appends a record with a header and a body of unspecified content; the padding is zero.
     ///
     /// - Returns: where the record begins.
-    func appendRecord(_ type: LogRecordType, database: UInt32, bodyLength: Int) -> Int {
+    func appendRecord(_ type: LogRecordType, flags: UInt8 = 0, database: UInt32, bodyLength: Int) -> Int {
         let padded = LogCodec.paddedByteCount(bodyLength: bodyLength)
         let offset = extend(by: padded)
         let used = LogRecordHeader.byteCount + bodyLength
         unsafe LogCodec.writeHeader(
-            mutableBytes(offset..<offset + padded), type: type, database: database, bodyLength: bodyLength)
+            mutableBytes(offset..<offset + padded), type: type, flags: flags, database: database,
+            bodyLength: bodyLength)
         if padded > used {
             unsafe (start + offset + used).initializeMemory(as: UInt8.self, repeating: 0, count: padded - used)
         }

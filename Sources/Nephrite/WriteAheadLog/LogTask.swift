@@ -137,14 +137,27 @@ struct LogTask {
     private func syncAndApply(_ commits: [StagedCommit]) async throws -> [Applied] {
         if commits.contains(where: { $0.layoutChange != nil }) {
             // Extents are not used before they are on disk (O5).
-            try synchronize()
+            try await synchronize(with: commits)
             return try await apply(commits)
         }
         return try await withThrowingTaskGroup(of: [Applied].self) { group in
             group.addTask(executorPreference: log.applyExecutor) { try await Self.applyToAll(commits) }
-            try synchronize()
+            try await synchronize(with: commits)
             return try await group.next() ?? []
         }
+    }
+
+    /// Syncs the log, and returns when what it refers to is on disk, too (O3).
+    private func synchronize(with commits: [StagedCommit]) async throws(FileSystemError) {
+        try segment.file.synchronizeData()
+        log.metrics.syncs.add(1)
+        #if NEPHRITE_MUTANTS
+            if Mutant.isActive(.publishBeforeData) { return log.noteSynced(segment.lastLSN) }
+        #endif
+        for commit in commits {
+            for part in commit.parts { try await part.dataSync?.take().get() }
+        }
+        log.noteSynced(segment.lastLSN)
     }
 
     private func synchronize() throws(FileSystemError) {

@@ -96,4 +96,6 @@ struct BulkContent: Sendable {
     let payload: LogBuffer
     /// The rows' floats, back to back.
     let vectors: [Float]
+    /// Whether they may reach the disk while the log does; else they are there before the log says anything of them.
+    let syncsWithLog: Bool
 }

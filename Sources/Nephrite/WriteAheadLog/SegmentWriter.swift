@@ -115,6 +115,14 @@ struct SegmentWriter: Sendable {
         position += UInt64(byteCount)
     }
 
+    /// Writes a sync marker that vouches for all commits before it; for a segment that gets its name when it is on disk.
+    mutating func writeProof() throws(FileSystemError) {
+        let marker = LogBuffer(capacity: 64)
+        _ = marker.appendRecord(.syncMarker, database: 0, bodyLength: 0)
+        unsafe seal(marker.mutableBytes(0..<marker.count), lsn: lastLSN, syncedUpTo: lastLSN)
+        try unsafe write([marker.bytes], byteCount: marker.count, isSynced: false)
+    }
+
     private mutating func zeroAhead(of end: UInt64) throws(FileSystemError) {
         guard end > zeroedUpTo else { return }
         let start = max(zeroedUpTo, position)

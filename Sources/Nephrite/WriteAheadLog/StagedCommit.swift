@@ -1,6 +1,7 @@
 /// A commit between staging and acknowledgement. Database actors stage its parts, the commit queue gives it its LSN,
 /// the log task writes it, and whoever waits for it is resumed with its outcome.
 import StorageFormat
+import StorageIO
 import Synchronization
 
 /// The operations of a commit on one database, with what the log task needs to write and apply them.
@@ -25,6 +26,8 @@ final class CommitPart: @unchecked Sendable {
     let insertCount: Int
     /// Its place in the database's order of staged commits.
     let serial: UInt32
+    /// What a bulk batch has written to the data file may reach the disk while the log does; nil if all of it has.
+    var dataSync: Handover<Result<Void, FileSystemError>>?
 
     init(
         file: DatabaseFile, dataFile: DataFile, layout: FileLayout, batch: OperationBatch, recordOffsets: [Int],

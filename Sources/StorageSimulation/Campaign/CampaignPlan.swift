@@ -117,6 +117,8 @@ package struct CampaignPlan: Sendable {
         settings.logByteLimit = seed % 2 == 0 ? 40 << 10 : 1 << 20
         // Around the log, or all of it through the log, which then has many segments.
         settings.bulkByteThreshold = [4 << 10, 1 << 20, 16 << 10, 16 << 10, 16 << 10][Int(seed % 5)]
+        // The data file's sync before the log's, or both at once.
+        settings.jointSyncByteLimit = seed % 4 == 3 ? 0 : 1 << 20
         settings.checkpointInterval = seed % 7 == 0 ? .milliseconds(30) : .seconds(60)
         return settings
     }

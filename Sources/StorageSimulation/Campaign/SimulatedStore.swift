@@ -14,6 +14,8 @@ package struct SimulationSettings: Sendable {
     /// See ``StoreConfiguration``.
     package var bulkByteThreshold = 16 << 10
     /// See ``StoreConfiguration``.
+    package var jointSyncByteLimit = 1 << 20
+    /// See ``StoreConfiguration``.
     package var maximumOpenFiles = 100
     /// See ``StoreConfiguration``.
     package var checkpointInterval: Duration = .seconds(60)
@@ -58,6 +60,7 @@ package enum Simulation {
         configuration.logSegmentByteCount = settings.segmentByteCount
         configuration.logByteLimit = settings.logByteLimit
         configuration.bulkByteThreshold = settings.bulkByteThreshold
+        configuration.jointSyncByteLimit = settings.jointSyncByteLimit
         configuration.maximumOpenFiles = settings.maximumOpenFiles
         configuration.checkpointInterval = settings.checkpointInterval
         configuration.addressSpaceReservation = 1 << 20

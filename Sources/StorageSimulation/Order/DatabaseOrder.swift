@@ -9,17 +9,20 @@ struct DatabaseOrder {
         let lsn: UInt64
         /// The commit that took it away again.
         var freedAt: UInt64?
-        /// Whether the bytes were written behind the log's record.
-        var isPlaced: Bool
+        /// How often the bytes are still to be written behind the log's record.
+        var placements: Int
     }
 
     let number: UInt32
     let stride: Int
+    let vectorByteCount: Int
     var extents: [Extent] = []
     var slots: [UInt32: Slot] = [:]
     var slotOfID: [UInt64: UInt32] = [:]
     /// Slots with bytes that no sync has made durable.
     var unsyncedSlots: Set<UInt32> = []
+    /// The first bulk commit whose record precedes its vectors to the disk.
+    var firstUnsyncedBulk: UInt64?
     /// Whether each region of the index has such bytes.
     var hasUnsyncedIndex = [false, false]
     /// What each commit recorded as the state after it.
@@ -40,6 +43,7 @@ struct DatabaseOrder {
     init(_ entry: CatalogueEntry) {
         number = entry.number
         stride = vectorStride(dimension: entry.dimension)
+        vectorByteCount = entry.dimension * MemoryLayout<Float>.size
     }
 
     /// What a place in the file belongs to.
@@ -70,6 +74,32 @@ struct DatabaseOrder {
         return .other
     }
 
+    /// Whether the file holds the record that a reference of the bulk path describes.
+    func holds(_ reference: StoreReference, _ path: StoragePath, on disk: SimulatedFileSystem) -> Bool {
+        let vector = read(.vectors, Int(reference.slot) * stride, vectorByteCount, path, disk)
+        let payload = read(
+            .payload, Int(reference.payloadUnit) * FormatLimits.payloadUnitByteCount, reference.payloadLength, path,
+            disk)
+        return unsafe (vector + payload).withUnsafeBytes { unsafe CRC32C.checksum($0) } == reference.contentChecksum
+    }
+
+    /// Bytes of an area, which follow one another in its extents.
+    private func read(
+        _ kind: Extent.Kind, _ offset: Int, _ count: Int, _ path: StoragePath, _ disk: SimulatedFileSystem
+    ) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var areaOffset = 0
+        for extent in extents where extent.kind == kind {
+            let start = Int(extent.startUnit) * FormatLimits.extentUnitByteCount
+            let length = Int(extent.unitCount) * FormatLimits.extentUnitByteCount
+            let from = max(offset + bytes.count, areaOffset) - areaOffset
+            let part = min(count - bytes.count, length - from)
+            if part > 0 { bytes += disk.volatileBytes(of: path, from: start + from, upTo: start + from + part) ?? [] }
+            areaOffset += length
+        }
+        return bytes
+    }
+
     /// Takes the state of a file as the store found it.
     mutating func load(_ path: StoragePath, on disk: SimulatedFileSystem) {
         let pages = FileHeader.pageCount * FileHeader.byteCount
@@ -98,7 +128,7 @@ struct DatabaseOrder {
                     let entry = unsafe entries.loadUnaligned(
                         fromByteOffset: index * RecordEntry.byteCount, as: RecordEntry.self)
                     guard entry.isActive else { continue }
-                    slots[UInt32(slot + index)] = Slot(lsn: entry.lsn, isPlaced: true)
+                    slots[UInt32(slot + index)] = Slot(lsn: entry.lsn, placements: 0)
                     slotOfID[entry.idHash] = UInt32(slot + index)
                 }
             }
@@ -117,6 +147,7 @@ struct DatabaseOrder {
     /// The file was synced: what was written is on disk, the header too.
     mutating func synced() {
         unsyncedSlots = []
+        firstUnsyncedBulk = nil
         hasUnsyncedIndex = [false, false]
         guard let written else { return }
         previousCheckpointLSN = checkpointLSN
@@ -170,6 +201,18 @@ extension OrderState {
             guard let bulk = unsafe try? BulkStoreBody.decode(body) else { return }
             for index in 0..<bulk.count {
                 guard let reference = unsafe try? bulk.reference(at: index, in: body) else { continue }
+                let mayPrecedeData = record.flags & LogRecordHeader.mayPrecedeData != 0
+                if inherited, mayPrecedeData, record.lsn > log.provenLSN {
+                    // What is there may be in the page cache only.
+                    order.firstUnsyncedBulk = order.firstUnsyncedBulk ?? record.lsn
+                } else if !inherited, order.unsyncedSlots.contains(reference.slot) {
+                    if !mayPrecedeData {
+                        violate(
+                            "O3",
+                            "commit \(record.lsn) refers to slot \(reference.slot) before its vector is on disk")
+                    }
+                    order.firstUnsyncedBulk = order.firstUnsyncedBulk ?? record.lsn
+                }
                 store(reference, in: &order, record.lsn, isBulk: true, inherited: inherited)
             }
         case .delete:
@@ -189,16 +232,21 @@ extension OrderState {
         _ reference: StoreReference, in order: inout DatabaseOrder, _ lsn: UInt64, isBulk: Bool, inherited: Bool
     ) {
         if !inherited {
-            if isBulk, order.unsyncedSlots.contains(reference.slot) {
-                violate("O3", "commit \(lsn) refers to slot \(reference.slot) before its vector is on disk")
-            }
             if let objection = order.objection(toReusing: reference.slot) {
                 violate("O4", "commit \(lsn) uses \(objection)")
             }
         }
         order.free(reference.idHash, at: lsn)
-        order.slots[reference.slot] = .init(lsn: lsn, isPlaced: isBulk && !inherited)
+        // Recovery writes what the bulk path wrote once more, and before that what may be in the page cache only.
+        let placements = !isBulk ? 1 : !inherited ? 0 : lsn > log.provenLSN ? 2 : 1
+        order.slots[reference.slot] = .init(lsn: lsn, placements: placements)
         order.slotOfID[reference.idHash] = reference.slot
+    }
+
+    /// A commit that is on disk by what the log says, or by what a caller was told, has its vectors there, too.
+    mutating func checkBulkData(through lsn: UInt64, _ claim: String) {
+        guard let first = databases.values.compactMap(\.firstUnsyncedBulk).min(), first <= lsn else { return }
+        violate("O3", "\(claim) before the vectors of commit \(first) are on disk")
     }
 
     // MARK: The data file
@@ -228,8 +276,8 @@ extension OrderState {
         case .index(let region): order.hasUnsyncedIndex[region] = true
         case .slots(let slots):
             for slot in slots {
-                if order.slots[slot]?.isPlaced == false {
-                    order.slots[slot]?.isPlaced = true
+                if let placements = order.slots[slot]?.placements, placements > 0 {
+                    order.slots[slot]?.placements = placements - 1
                 } else {
                     if let objection = order.objection(toReusing: slot) { violate("O4", "bytes go to \(objection)") }
                     order.slots[slot] = nil
@@ -281,6 +329,7 @@ extension OrderState {
         if let slot = missing.min() {
             violate("O4", "header \(header.generation) of \(path) before the vector in slot \(slot) is on disk")
         }
+        checkBulkData(through: header.checkpointLSN, "header \(header.generation) of \(path) is written")
         if header.checkpointLSN > log.syncedLSN {
             violate(
                 "O4",

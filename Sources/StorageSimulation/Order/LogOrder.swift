@@ -20,6 +20,8 @@ struct SegmentOrder {
     var commits: [CommitOrder] = []
     /// How much of it, header first, is on disk.
     var syncedPosition = 0
+    /// The newest commit that it says was on disk when it was written.
+    var provenLSN: UInt64 = 0
 
     init(id: Int, path: StoragePath, isNew: Bool) {
         self.id = id
@@ -40,6 +42,10 @@ struct LogOrder {
     var syncedLSN: UInt64 = 0
     /// The newest commit that stood in the log when the store was opened.
     var inheritedLSN: UInt64 = 0
+    /// The newest commit that the log says was on disk by then.
+    var provenLSN: UInt64 = 0
+    /// The first commit of that log whose vectors were not: recovery ends the log before it.
+    var cutLSN = UInt64.max
     /// When each database was created and dropped.
     var created: [String: UInt64] = [:]
     var dropped: [UInt32: UInt64] = [:]
@@ -97,6 +103,7 @@ extension OrderState {
         if segment.header == nil, let header = unsafe try? SegmentHeader.decode(bytes) {
             segment.header = header
             segment.chain = header.saltSeed
+            segment.provenLSN = header.previousLastLSN
         }
         guard let header = segment.header else { return true }
         var records: [(LogRecordHeader, Range<Int>)] = []
@@ -106,6 +113,7 @@ extension OrderState {
         while case .record(let record, let body, let next) = scan, record.previousChecksum == chain {
             chain = record.checksum
             position = next
+            segment.provenLSN = max(segment.provenLSN, record.syncedUpTo)
             scan = unsafe LogCodec.read(bytes, at: position, saltSeed: header.saltSeed)
             let isNote = record.type == .syncMarker || record.type == .checkpoint
             if !isNote { records.append((record, body)) }
@@ -114,18 +122,45 @@ extension OrderState {
             segment.chain = chain
             if isNote {
                 checkClaim(record, segment)
-            } else {
+            } else if unsafe segment.isNew || !isCut(records, bytes) {
                 unsafe segment.commits.append(commit(records, end: segment.position, bytes, segment))
                 records = []
+            } else {
+                return true
             }
         }
         return scan == .end && position < bytes.count
     }
 
+    /// Whether recovery leaves out an inherited commit, and so all that follow it: its record got to the disk, what it refers
+    /// to did not, and nothing says that it was there.
+    private mutating func isCut(
+        _ records: [(LogRecordHeader, Range<Int>)], _ bytes: UnsafeRawBufferPointer
+    ) -> Bool {
+        let lsn = records.last!.0.lsn
+        guard lsn < log.cutLSN, lsn > log.provenLSN, let disk = inheritedDisk else { return lsn >= log.cutLSN }
+        for (record, range) in records
+        where record.type == .bulkStore && record.flags & LogRecordHeader.mayPrecedeData != 0 {
+            let body = unsafe UnsafeRawBufferPointer(rebasing: bytes[range])
+            guard let order = databases[record.database], lsn > order.checkpointLSN, order.hasFile,
+                let name = numbers.first(where: { $0.value == record.database })?.key,
+                let bulk = unsafe try? BulkStoreBody.decode(body)
+            else { continue }
+            let path = StoragePath(name, "vectors.jvdb")
+            let isWhole = (0..<bulk.count).allSatisfy { index in
+                guard let reference = unsafe try? bulk.reference(at: index, in: body) else { return true }
+                return order.holds(reference, path, on: disk)
+            }
+            if !isWhole { log.cutLSN = lsn }
+        }
+        return lsn >= log.cutLSN
+    }
+
     /// A record may only say of commits that they are on disk if they are.
     private mutating func checkClaim(_ record: LogRecordHeader, _ segment: SegmentOrder) {
-        guard segment.isNew, !segment.path.components[1].hasSuffix(".tmp"), record.syncedUpTo > log.syncedLSN
-        else { return }
+        guard segment.isNew, !segment.path.components[1].hasSuffix(".tmp") else { return }
+        checkBulkData(through: record.syncedUpTo, "a record says that commit \(record.syncedUpTo) is on disk")
+        guard record.syncedUpTo > log.syncedLSN else { return }
         violate("O2", "a record behind commit \(log.newestLSN) says that commit \(record.syncedUpTo) is on disk")
     }
 
@@ -167,6 +202,7 @@ extension OrderState {
 
     mutating func acknowledged(_ version: UInt64, on disk: SimulatedFileSystem) {
         readLog(on: disk)
+        checkBulkData(through: version, "commit \(version) is acknowledged")
         if version > log.newestLSN {
             violate("O2", "commit \(version) is acknowledged and not in the log")
         } else if version > log.syncedLSN {

@@ -23,10 +23,35 @@ extension OrderState {
             guard SegmentHeader.sequence(fileName: file.path.components[1]) != nil else { continue }
             let id = opened(file.path, .read, on: disk)
             log.segments[id] = SegmentOrder(id: id, path: file.path, isNew: false)
-            if !found.isCleanShutdown { readSegment(id, on: disk) }
+        }
+        if !found.isCleanShutdown {
+            let current = currentSegments(disk)
+            // What later records say of a commit is to be known when it is read.
+            var rehearsal = self
+            rehearsal.log.provenLSN = .max
+            for id in current { rehearsal.readSegment(id, on: disk) }
+            log.provenLSN = rehearsal.log.segments.values.map(\.provenLSN).max() ?? 0
+            for id in current { readSegment(id, on: disk) }
         }
         log.inheritedLSN = max(log.newestLSN, log.inheritedLSN)
         log.newestLSN = log.inheritedLSN
+    }
+
+    /// The inherited segments that no later one replaces, in order.
+    private func currentSegments(_ disk: SimulatedFileSystem) -> [Int] {
+        var current: [(id: Int, sequence: UInt64)] = []
+        let all = log.segments.values.sorted { $0.path.components[1] < $1.path.components[1] }
+        for segment in all {
+            guard let bytes = disk.volatileBytes(of: segment.path, from: 0, upTo: SegmentHeader.recordsOffset),
+                let header = unsafe bytes.withUnsafeBytes({ unsafe try? SegmentHeader.decode($0) })
+            else { continue }
+            if header.flags.contains(.replacesPrevious) {
+                let kept = header.flags.contains(.hasPrevious) ? header.previousSequence : 0
+                current.removeAll { $0.sequence > kept }
+            }
+            current.append((segment.id, header.sequence))
+        }
+        return current.map(\.id)
     }
 
     /// A database is known from now on; its file may be there already.
@@ -58,6 +83,7 @@ extension OrderState {
 
     mutating func acknowledgedCreation(of name: String, on disk: SimulatedFileSystem) {
         readLog(on: disk)
+        if let lsn = log.created[name] { checkBulkData(through: lsn, "the creation of \(name) is acknowledged") }
         if log.created[name] ?? .max > log.syncedLSN {
             violate("O1", "the creation of \(name) is acknowledged before its record is on disk")
         }
@@ -66,6 +92,7 @@ extension OrderState {
     mutating func acknowledgedDrop(of name: String, on disk: SimulatedFileSystem) {
         readLog(on: disk)
         guard let number = numbers[name] else { return }
+        if let lsn = log.dropped[number] { checkBulkData(through: lsn, "the drop of \(name) is acknowledged") }
         if log.dropped[number] ?? .max > log.syncedLSN {
             violate("O1", "the drop of \(name) is acknowledged before its record is on disk")
         }
@@ -87,6 +114,11 @@ extension OrderState {
         }
         if source.components.count == 1, !target.components[0].hasPrefix("."), hasUnsyncedNames(in: source) {
             violate("O1", "\(source) is renamed before the names in it are on disk")
+        }
+        if target.components[0].hasPrefix(".trash-"), let number = numbers[source.components[0]],
+            let lsn = log.dropped[number]
+        {
+            checkBulkData(through: lsn, "\(source) goes to the trash")
         }
         if target.components[0].hasPrefix(".trash-"), isLive(source.components[0]) {
             violate("O1", "\(source) goes to the trash before the log has its drop on disk")
@@ -115,6 +147,7 @@ extension OrderState {
         renamedCatalogue = next
         // After a clean shutdown nobody looks for that commit in the log; it may be one that a full disk kept out.
         let claimed = next.isCleanShutdown ? next.catalogueLSN : max(next.catalogueLSN, next.lastLSN)
+        checkBulkData(through: claimed, "the catalogue knows of commit \(claimed)")
         if claimed > log.syncedLSN {
             violate("O1", "the catalogue knows of commit \(claimed), on disk is only commit \(log.syncedLSN)")
         }

@@ -251,6 +251,7 @@ struct StagingTests {
         let hooked = HookedFileSystem(directory.memory!)
         directory.configuration.environment.fileSystem = { _ in hooked }
         directory.configuration.bulkByteThreshold = 1
+        directory.configuration.jointSyncByteLimit = 0
         try await directory.open { store in
             let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
             try await a.upsert(testRecord("first", 0))
@@ -299,6 +300,7 @@ struct StagingTests {
         let hooked = HookedFileSystem(directory.memory!)
         directory.configuration.environment.fileSystem = { _ in hooked }
         directory.configuration.bulkByteThreshold = 1
+        directory.configuration.jointSyncByteLimit = 0
         try await directory.open { store in
             let a = try await store.createDatabase("a", options: DatabaseOptions(dimension: 3))
             try await a.upsert(testRecord("first", 0))

@@ -16,6 +16,7 @@ struct LogDoctor {
         var hasWrongHash = false
         /// Whether it does not go on from the record before it.
         var breaksChain = false
+        var flags: UInt8 = 0
     }
 
     let disk: SimulatedFileSystem
@@ -39,7 +40,7 @@ struct LogDoctor {
             records.append(
                 Record(
                     type: header.type, database: header.database, lsn: header.lsn,
-                    transaction: header.transaction, body: Array(bytes[body])))
+                    transaction: header.transaction, body: Array(bytes[body]), flags: header.flags))
             position = next
         }
     }
@@ -82,7 +83,8 @@ struct LogDoctor {
         var sealed = [UInt8](repeating: 0, count: count)
         unsafe sealed.withUnsafeMutableBytes { buffer in
             unsafe LogCodec.writeHeader(
-                buffer, type: record.type, database: record.database, bodyLength: record.body.count)
+                buffer, type: record.type, flags: record.flags, database: record.database, bodyLength: record.body.count
+            )
             for (index, byte) in record.body.enumerated() {
                 unsafe buffer[LogRecordHeader.byteCount + index] = byte
             }
