@@ -152,6 +152,33 @@ struct DoctoredLogTests {
         }
     }
 
+    /// What a resize record says that no engine would have written.
+    enum Growth: CaseIterable, Sendable { case withoutPageTable, withoutRecordTable, withoutVectors, toTheLastUnit }
+
+    @Test("A database that has grown as it cannot have is refused, without a trap", arguments: Growth.allCases)
+    func impossibleGrowth(_ growth: Growth) async throws {
+        let disk = try await Self.doctored { doctor in
+            let record = try #require(doctor.records.firstIndex { $0.type == .resize })
+            var extents = try unsafe doctor.records[record].body.withUnsafeBytes {
+                try unsafe ResizeBody.decode($0).extents
+            }
+            switch growth {
+            case .withoutPageTable: extents.removeAll { $0.kind == .pageTable }
+            case .withoutRecordTable: extents.removeAll { $0.kind == .recordTable }
+            case .withoutVectors: extents.removeAll { $0.kind == .vectors }
+            case .toTheLastUnit:
+                let last = extents.removeLast()
+                extents.append(
+                    Extent(kind: last.kind, startUnit: last.startUnit, unitCount: .max - last.startUnit + 1))
+            }
+            doctor.records[record].body = ResizeBody(extents: extents).encode()
+        }
+        let error = await #expect(throws: StoreError.self) {
+            try await Self.open(disk) { store async throws in _ = try await store.database("a").count() }
+        }
+        if growth != .toTheLastUnit { #expect(error?.code == .corruption, "\(error as Any)") }
+    }
+
     // MARK: A log that lost what is in the files
 
     @Test("A log that ends before what a database holds keeps the store closed; readers are served what the file holds")
