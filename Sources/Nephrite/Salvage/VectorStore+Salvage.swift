@@ -130,13 +130,7 @@ private struct SalvageSurvey: Sendable {
         log = SalvageLog()
         if !isClean, let uuid = catalogue?.storeUUID ?? Self.storeUUID(fileSystem, sequences) {
             let scan = LogScan(fileSystem: fileSystem, storeUUID: uuid, stopsAtDamage: true)
-            var outcome = try scan.run(sequences: sequences)
-            if let catalogue {
-                let tail = UnsyncedTail(fileSystem: fileSystem, log: outcome, catalogue: catalogue, makesDurable: false)
-                // Of a disk that cannot read nothing is known; what is lost is told row by row then.
-                if let loss = (try? tail.firstLoss()) ?? nil { outcome.cut(before: loss) }
-            }
-            log = SalvageLog(outcome)
+            log = SalvageLog(try scan.run(sequences: sequences))
         }
         damages += log.damages
         if !isClean, let catalogue, (sequences.last ?? 0) &+ 1 < catalogue.nextSegmentSequence {
