@@ -237,8 +237,8 @@ extension OrderState {
             }
         }
         order.free(reference.idHash, at: lsn)
-        // Recovery writes what the bulk path wrote once more, and before that what may be in the page cache only.
-        let placements = !isBulk ? 1 : !inherited ? 0 : lsn > log.provenLSN ? 2 : 1
+        // Recovery writes what the log has as often as it is tried, and what the bulk path wrote twice each time.
+        let placements = inherited ? Int.max : isBulk ? 0 : 1
         order.slots[reference.slot] = .init(lsn: lsn, placements: placements)
         order.slotOfID[reference.idHash] = reference.slot
     }
