@@ -81,6 +81,8 @@ struct BulkSyncTests {
                 try await staged()
                 logGate.open()
                 while !isInLog("behind", of: disk.crashImage(.loseAll)) { await Task.yield() }
+                // It is durable; its writer may yet have to run.
+                while acknowledged.value.isEmpty { await Task.yield() }
                 #expect(acknowledged.value == ["first"])
                 try await body(disk)
                 #expect(acknowledged.value == ["first"])
