@@ -6,11 +6,12 @@
 #include "codes_internal.h"
 
 size_t nephrite_code_sets(const nephrite_code_set **sets, size_t capacity) {
-    const nephrite_code_set *all[4];
+    const nephrite_code_set *all[5];
     size_t count = 0;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+        if (__builtin_cpu_supports("avx512vpopcntdq")) all[count++] = &nephrite_codes_avx512_vpopcntdq;
         all[count++] = &nephrite_codes_avx512;
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all[count++] = &nephrite_codes_avx2;
@@ -30,8 +31,8 @@ static _Atomic(const nephrite_code_set *) chosen;
 const nephrite_code_set *nephrite_code_set_in_use(void) {
     const nephrite_code_set *set = atomic_load_explicit(&chosen, memory_order_acquire);
     if (__builtin_expect(set != NULL, 1)) return set;
-    const nephrite_code_set *sets[4];
-    const size_t count = nephrite_code_sets(sets, 4);
+    const nephrite_code_set *sets[5];
+    const size_t count = nephrite_code_sets(sets, 5);
     const char *forced = getenv("NEPHRITE_KERNELS");
     set = sets[0];
     for (size_t i = 0; forced != NULL && i < count; i += 1) {
@@ -94,14 +95,25 @@ void nephrite_code_split_weights(const int16_t *weights, size_t count, int8_t *h
     }
 }
 
-void nephrite_code_place_signs(const int16_t *weights, size_t dimension, int8_t *signs) {
+void nephrite_code_weigh_signs(
+    const float *values, size_t dimension, float step, uint8_t *planes, double *product, double *squares) {
     const size_t byte_count = nephrite_code_sign_bytes(dimension);
+    const float inverse = 0.5f / step;
+    memset(planes, 0, nephrite_code_sign_weight_bits * byte_count);
+    *product = *squares = 0;
     for (size_t start = 0; start < byte_count; start += 64) {
         const size_t block = byte_count - start < 64 ? byte_count - start : 64;
         for (size_t j = 0; j < 8; j += 1) {
             const size_t first = 8 * start + j * block;
-            for (size_t i = first; i < first + block && i < dimension; i += 1) {
-                signs[i] = (int8_t)(weights[i] * (8 >> j % 4));
+            for (size_t i = 0; i < block && first + i < dimension; i += 1) {
+                const float place = floorf(values[first + i] * inverse) + 4;
+                const int level = place < 0 ? 0 : place > 7 ? 7 : (int)place;
+                const double weight = 2 * level - 7;
+                *product += weight * (double)values[first + i];
+                *squares += weight * weight;
+                for (size_t b = 0; b < nephrite_code_sign_weight_bits; b += 1) {
+                    planes[b * byte_count + start + i] |= (uint8_t)((((7 - level) >> b) & 1) << j);
+                }
             }
         }
     }

@@ -143,53 +143,6 @@ AVX512 __m512i coarse_rows16(const int8_t *weights, const uint8_t *rows, size_t 
     return _mm512_srai_epi32(sum_quarters(fours), 4);
 }
 
-// A bit is looked at where it lies, as 1, 2, 4 or 8; its weight is 8, 4, 2 or 1 times what it should be. Four rows
-// abreast share the weights; their rows are so short that they lie in one stream.
-#define SIGNS_STEP(PREFIX, BITS, sums, bytes, load_weights)                                                       \
-    do {                                                                                                          \
-        UNROLL for (int j = 0; j < 8; j += 1) {                                                                   \
-            if (j == 4) {                                                                                         \
-                UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = PREFIX##_srli_epi16(bytes[r], 4);                \
-            }                                                                                                     \
-            const __m##BITS##i bit = PREFIX##_set1_epi8((char)(1 << j % 4)), w = load_weights;                    \
-            UNROLL for (int r = 0; r < 4; r += 1) {                                                               \
-                sums[r] = PREFIX##_dpbusd_epi32(sums[r], PREFIX##_and_si##BITS(bytes[r], bit), w);                \
-            }                                                                                                     \
-        }                                                                                                         \
-    } while (0)
-
-AVX512 __m128i sign_sums4(const nephrite_code_query *query, const uint8_t *const *rows) {
-    const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
-    const int8_t *weights = query->signs;
-    __m512i sums[4];
-    __m256i rest[4];
-    UNROLL for (int r = 0; r < 4; r += 1) {
-        sums[r] = _mm512_setzero_si512();
-        rest[r] = _mm256_setzero_si256();
-    }
-    size_t i = 0;
-    for (; i + 64 <= byte_count; i += 64) {
-        __m512i bytes[4];
-        UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = load(rows[r] + i);
-        SIGNS_STEP(_mm512, 512, sums, bytes, load(weights + 8 * i + 64 * j));
-    }
-    const size_t block = byte_count - i;
-    for (size_t k = 0; k < block; k += 32) {
-        const __mmask32 part = block - k >= 32 ? ~0u : (1u << (block - k)) - 1;
-        __m256i bytes[4];
-        UNROLL for (int r = 0; r < 4; r += 1) bytes[r] = _mm256_maskz_loadu_epi8(part, rows[r] + i + k);
-        SIGNS_STEP(
-            _mm256, 256, rest, bytes, _mm256_maskz_loadu_epi8(part, weights + 8 * i + k + (size_t)j * block));
-    }
-    UNROLL for (int r = 0; r < 4; r += 1) sums[r] = _mm512_add_epi32(sums[r], _mm512_zextsi256_si512(rest[r]));
-    return _mm_srai_epi32(sum_lanes4(sums[0], sums[1], sums[2], sums[3]), 3);
-}
-
-#define CODE_SIGNS signs4_vnni
-CODE_TARGET static void signs4_vnni(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *out) {
-    _mm_storeu_si128((__m128i *)out, sign_sums4(query, rows));
-}
-
 // Four rows by four queries: 16 sums in registers, each row's bytes unpacked once, each weight loaded once.
 AVX512 void coarse_step(__m512i (*sums)[4], const __m512i *bytes, const __m512i *weights, const __m512i *more_weights) {
     const __m512i mask = _mm512_set1_epi8(15);
@@ -334,6 +287,7 @@ CODE_TARGET static void pass64(
 #include "codes_template.h"
 #include "codes_avx512_blocks.h"
 #include "codes_avx512_pass.h"
+#include "codes_avx512_signs.h"
 #else
 typedef int nephrite_codes_avx512_is_empty_here;
 #endif

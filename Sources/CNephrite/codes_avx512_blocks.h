@@ -1,7 +1,7 @@
 // Blocks of 64 rows for codes_avx512.c: a rough upper bound first, which needs no root and no division, and the bounds
 // themselves for the rows that it leaves.
 
-// The rough upper bound has 1 for the sine: a row is dropped if
+// The rough upper bound has 1 for the sine (and its margin): a row is dropped if
 //     scale * sum * step + centred norm * (centred - squares * centred norm) + norm * per_norm + residual * spread
 // is below the limit. For cosines the threshold is brought to the other side by the norm. Each coefficient has what
 // rounding can change; see the article.
@@ -16,7 +16,7 @@ AVX512 struct screen make_screen(const nephrite_code_bound *bound, float thresho
         .centred = bound->per_centred * more + bound->rounding,
         .squares = 0,
         .norm = bound->per_norm * more + bound->rounding,
-        .spread = bound->spread * more,
+        .spread = bound->spread * sqrtf(1 + bound->sine_margin) * more,
         .limit = threshold - bound->offset,
     };
     if (bound->metric == 2) {
@@ -89,17 +89,26 @@ AVX512 uint32_t keep16(
     return bound_rows(bound, &sums, factors, threshold, lower, upper);
 }
 
+// The same from integer sums, of rows that follow one another with their factors from `factors` on.
+AVX512 uint64_t keep_rows16(
+    const nephrite_code_bound *bound, const struct screen *screen, int32_t all, __m512i sums, const uint8_t *factors,
+    size_t row_bytes, float threshold, float *lower, float *upper) {
+    struct factors16 unpacked;
+    load_factors16(factors, row_bytes, &unpacked);
+    const __m512 scale = bound->correction == 0 ? (__m512)unpacked.scale : corrected_scale(&unpacked);
+    const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
+    return keep16(bound, screen, sum, &unpacked, scale, threshold, lower, upper);
+}
+
 // Sums over signs of 16 rows that follow one another.
 AVX512 __m512i sign_sums16(const nephrite_code_query *query, const uint8_t *rows, size_t row_bytes) {
-    __m128i found[4];
-    UNROLL for (size_t g = 0; g < 4; g += 1) {
+    _Alignas(64) int32_t found[16];
+    for (size_t g = 0; g < 4; g += 1) {
         const uint8_t *start = rows + 4 * g * row_bytes;
         const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
-        found[g] = sign_sums4(query, four);
+        signs4(query, four, found + 4 * g);
     }
-    const __m256i front = _mm256_inserti128_si256(_mm256_castsi128_si256(found[0]), found[1], 1);
-    const __m256i back = _mm256_inserti128_si256(_mm256_castsi128_si256(found[2]), found[3], 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(front), back, 1);
+    return load(found);
 }
 
 // The weights of a query for rows of `steps` times 64 bytes and a part.
@@ -125,7 +134,7 @@ AVX512 uint64_t block64_of(
         by_signs ? nephrite_code_sign_bytes(query->dimension) : nephrite_code_nibble_bytes(query->dimension);
     const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
     const nephrite_code_bound *bound = by_signs ? &query->sign_bound : &query->coarse_bound;
-    const __m512i all = _mm512_set1_epi32(by_signs ? query->sign_sum : 15 * query->coarse_sum);
+    const int32_t all = by_signs ? query->sign_sum : 15 * query->coarse_sum;
     const struct screen screen = make_screen(bound, threshold);
     const __mmask64 part = (1ull << code_bytes % 64) - 1;
     __m512i weights[2 * most_steps + 2];
@@ -135,12 +144,8 @@ AVX512 uint64_t block64_of(
         const __m512i sums = by_signs     ? sign_sums16(query, rows, row_bytes)
                              : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, rows, row_bytes)
                                           : coarse_rows16(query->coarse, rows, row_bytes, code_bytes);
-        struct factors16 factors;
-        load_factors16(rows + code_bytes, row_bytes, &factors);
-        const __m512 scale = bound->correction == 0 ? (__m512)factors.scale : corrected_scale(&factors);
-        const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), all));
-        const uint64_t found16 =
-            keep16(bound, &screen, sum, &factors, scale, threshold, lower + first, upper + first);
+        const uint64_t found16 = keep_rows16(
+            bound, &screen, all, sums, rows + code_bytes, row_bytes, threshold, lower + first, upper + first);
         kept |= found16 << first;
     }
     return kept;

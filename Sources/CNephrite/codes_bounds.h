@@ -1,41 +1,40 @@
-// The second half of codes_template.h, which includes it: sums over signs and over both planes where the file of an
+// The second half of codes_template.h, which includes it: sums over signs, and over both planes where the file of an
 // implementation has none of its own, bounds from sums and factors, and the implementation's struct.
-#ifndef CODE_SIGNS
-#define CODE_SIGNS signs4
-typedef int8_t v16c __attribute__((ext_vector_type(16), aligned(1)));
-typedef int16_t v16s __attribute__((ext_vector_type(16), aligned(2)));
+typedef uint8_t v16b __attribute__((ext_vector_type(16), aligned(1)));
+typedef uint16_t v16h __attribute__((ext_vector_type(16), aligned(2)));
 
-// Sixteen bytes of a block and one bit of each at a time: lanes of ones let weights through.
-CODE_INLINE int32_t signs1(const int8_t *weights, const uint8_t *bits, size_t byte_count) {
-    v16i sums = {0};
-    while (byte_count > 0) {
-        const size_t block = byte_count < 64 ? byte_count : 64;
-        v16s lanes = {0};
-        for (int j = 0; j < 8; j += 1) {
-            const v16c bit = (v16c)(int8_t)(uint8_t)(1 << j);
-            v16s found = {0};
-            for (size_t i = 0; i < block; i += 16) {
-                const v16c bytes = *(const v16c *)(const void *)(bits + i);
-                const v16c taken = (v16c)((bytes & bit) == bit) & *(const v16c *)(const void *)(weights + i);
-                found += __builtin_convertvector(taken, v16s);
-            }
-            lanes += found * (int16_t)(1 << j % 4);
-            weights += block;
+// How many bits of each byte are set.
+CODE_INLINE v16b count_bits(v16b bytes) {
+#if __has_builtin(__builtin_elementwise_popcount)
+    return __builtin_elementwise_popcount(bytes);
+#else
+    const v16b pairs = bytes - ((bytes >> 1) & 0x55);
+    const v16b nibbles = (pairs & 0x33) + ((pairs >> 2) & 0x33);
+    return (nibbles + (nibbles >> 4)) & 0x0f;
+#endif
+}
+
+// Sixteen bytes of a row at a time; they count 8 * 7 each at most.
+CODE_INLINE int32_t signs1(const uint8_t *planes, const uint8_t *bits, size_t byte_count) {
+    v16h sums = {0};
+    for (size_t i = 0; i < byte_count; i += 16) {
+        const v16b row = *(const v16b *)(const void *)(bits + i);
+        v16b counts = {0};
+        for (size_t b = nephrite_code_sign_weight_bits; b > 0; b -= 1) {
+            const v16b plane = *(const v16b *)(const void *)(planes + (b - 1) * byte_count + i);
+            counts = counts + counts + count_bits(row ^ plane);
         }
-        sums += __builtin_convertvector(lanes, v16i);
-        bits += block;
-        byte_count -= block;
+        sums += __builtin_convertvector(counts, v16h);
     }
     int32_t sum = 0;
     for (int i = 0; i < 16; i += 1) sum += sums[i];
-    return sum / 8;
+    return sum;
 }
 
 CODE_TARGET static void signs4(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums) {
     const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
     for (int r = 0; r < 4; r += 1) sums[r] = signs1(query->signs, rows[r], byte_count);
 }
-#endif
 
 #ifndef CODE_REFINED
 #define CODE_REFINED refined
@@ -107,7 +106,7 @@ CODE_INLINE uint32_t bound_rows(
     }
     const v16f rest = 1.0f - cosine * cosine;
     const v16f sine = __builtin_elementwise_sqrt(
-        __builtin_elementwise_max(rest, (v16f)0.0f) + NEPHRITE_SINE_MARGIN);
+        __builtin_elementwise_max(rest, (v16f)0.0f) + bound->sine_margin);
     v16f half = residual * sine * bound->spread + centred_norm * bound->per_centred + norm * bound->per_norm;
     v16f middle;
     if (bound->metric == 2) {
@@ -187,7 +186,7 @@ CODE_TARGET static uint64_t block64(
         for (size_t r = 0; r < 16; r += 4) {
             const uint8_t *start = rows + r * row_bytes;
             const uint8_t *const four[4] = {start, start + row_bytes, start + 2 * row_bytes, start + 3 * row_bytes};
-            if (by_signs) CODE_SIGNS(query, four, found + r);
+            if (by_signs) signs4(query, four, found + r);
             else coarse4(query, four, found + r);
         }
         for (size_t r = 0; r < 16; r += 1) memcpy(factors + 4 * r, rows + r * row_bytes + code_bytes, 16);
@@ -208,19 +207,11 @@ CODE_TARGET static uint64_t block64(
 #define CODE_WAITING .count_reaching = NULL, .take_waiting = NULL,
 #endif
 
-const struct nephrite_code_set CODE_SET = {
-    .name = CODE_NAME,
-    .rotate = rotate,
-    .encode = encode,
-    .measure = measure,
-    .weigh = weigh,
-    .coarse4 = coarse4,
-    .coarse4x4 = coarse4x4,
-    .signs4 = CODE_SIGNS,
-    .refined = CODE_REFINED,
-    .bounds16 = bounds16,
-    .refine16 = refine16,
-    .block64 = CODE_BLOCK64,
-    CODE_WAITING
-    CODE_PASSES
-};
+#define CODE_SET_OF(set_name, block)                                                                              \
+    {                                                                                                             \
+        .name = set_name, .rotate = rotate, .encode = encode, .measure = measure, .weigh = weigh,                 \
+        .coarse4 = coarse4, .coarse4x4 = coarse4x4, .signs4 = signs4, .refined = CODE_REFINED,                    \
+        .bounds16 = bounds16, .refine16 = refine16, .block64 = block, CODE_WAITING CODE_PASSES                    \
+    }
+
+const struct nephrite_code_set CODE_SET = CODE_SET_OF(CODE_NAME, CODE_BLOCK64);

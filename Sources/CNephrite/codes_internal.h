@@ -18,7 +18,7 @@ struct nephrite_code_set {
     /// Sums of coarse weight * nibble of four rows, for one query and for four.
     void (*coarse4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     void (*coarse4x4)(const nephrite_code_query *const *queries, const uint8_t *const *rows, int32_t *sums);
-    /// Sums of the weights for signs whose bit is set, of four rows.
+    /// What the planes of the weights for signs count, of four rows: (7 * dimension + sum of weight * sign) / 2.
     void (*signs4)(const nephrite_code_query *query, const uint8_t *const *rows, int32_t *sums);
     int32_t (*refined)(const nephrite_code_query *query, const uint8_t *high, const uint8_t *low);
     /// Bounds of 16 rows from sums and factors; returns the rows whose upper bound is not below the threshold.
@@ -74,6 +74,7 @@ extern const struct nephrite_code_set nephrite_codes_portable;
 extern const struct nephrite_code_set nephrite_codes_sse2;
 extern const struct nephrite_code_set nephrite_codes_avx2;
 extern const struct nephrite_code_set nephrite_codes_avx512;
+extern const struct nephrite_code_set nephrite_codes_avx512_vpopcntdq;
 #elif defined(__aarch64__)
 extern const struct nephrite_code_set nephrite_codes_neon;
 #endif
@@ -103,6 +104,4 @@ struct nephrite_low_factors {
     float scale, residual, inverse, zero;
 };
 
-/// Of the square of a sine computed in floats: covers the rounding of the cosine.
-#define NEPHRITE_SINE_MARGIN 0x1p-19f
 #endif

@@ -41,8 +41,8 @@ private func measureInCache(_ options: SuiteOptions) throws -> [Measurement] {
 
 /// Scans a block of codes with integer weights of our own.
 private func measureCodes(_ floats: [Float], rowCount: Int, _ options: SuiteOptions) throws -> Measurement {
-    var sets = unsafe [OpaquePointer?](repeating: nil, count: 4)
-    let count = unsafe nephrite_code_sets(&sets, 4)
+    var sets = unsafe [OpaquePointer?](repeating: nil, count: 5)
+    let count = unsafe nephrite_code_sets(&sets, 5)
     guard let best = unsafe sets[0], let portable = unsafe sets[count - 1] else { throw BenchError("no kernels") }
     var signs = [Float](repeating: 0, count: nephrite_rotation_sign_count(dimension))
     unsafe nephrite_rotation_signs(dimension, 1, &signs)
@@ -72,7 +72,6 @@ private func measureCodes(_ floats: [Float], rowCount: Int, _ options: SuiteOpti
             unsafe query.fine_high = bytes.baseAddress
             unsafe query.fine_low = bytes.baseAddress
             unsafe query.coarse = bytes.baseAddress
-            unsafe query.signs = bytes.baseAddress
             for _ in 0..<options.repeatCount {
                 for isReference in [false, true] {
                     let set = unsafe isReference ? portable : best

@@ -31,7 +31,9 @@ static inline size_t nephrite_code_sign_stride(size_t dimension) {
 /// Rows that a scan looks at in one call.
 enum { nephrite_code_block_rows = 64 };
 /// The largest sum of |weights| of a query, so that no sum overflows 32 bits.
-enum { nephrite_code_weight_sum_max = 6000000, nephrite_code_weight_max = 32512, nephrite_code_sign_weight_max = 15 };
+enum { nephrite_code_weight_sum_max = 6000000, nephrite_code_weight_max = 32512 };
+/// Bits of a query's weight for a sign.
+enum { nephrite_code_sign_weight_bits = 3 };
 /// Rows and differences whose Euclidean norm lies outside have no code: their bound is infinite.
 #define NEPHRITE_CODE_NORM_MIN 0x1p-50f
 #define NEPHRITE_CODE_NORM_MAX 0x1p50f
@@ -55,6 +57,8 @@ typedef struct {
     float angle;
     /// Times the residual norm times the sine of the angle.
     float spread;
+    /// Added to the square of that sine: for its rounding, and for signs what rounding the query adds.
+    float sine_margin;
     /// Not 0: 1 / norm of the weighted query, and the estimate is corrected for what quantisation takes from a row in
     /// its own direction. The bound is then a statistical one.
     float correction;
@@ -75,30 +79,33 @@ typedef struct {
     float rounding;
 } nephrite_code_bound;
 
-/// A rotated query as integers. Every array has nephrite_code_padded(dimension) elements, `signs`
-/// 8 * nephrite_code_sign_bytes(dimension), zero beyond the dimension.
+/// A rotated query as integers. Every array but `signs` has nephrite_code_padded(dimension) elements, zero beyond the
+/// dimension.
 typedef struct {
     size_t dimension;
     /// fine = 256 * fine_high + fine_low.
     const int16_t *fine;
     const int8_t *fine_high, *fine_low;
     const int8_t *coarse;
-    /// Weights of -15 … 15 for signs; that of a sign in bit j of a byte is multiplied by 8, 4, 2, 1 for j mod 4 = 0,
-    /// 1, 2, 3.
-    const int8_t *signs;
-    /// Sums of weights, for signs before they were multiplied.
-    int32_t fine_sum, coarse_sum, sign_sum;
+    /// Weights for signs, odd numbers from -7 to 7, as three planes of nephrite_code_sign_bytes(dimension) bytes: plane
+    /// b has bit b of (7 - weight) / 2 where a row has the component's sign, and zeros elsewhere. What it differs in
+    /// from a row counts 2^b.
+    const uint8_t *signs;
+    /// Sums of weights.
+    int32_t fine_sum, coarse_sum;
+    /// 7 * dimension: sum of weight * sign = 2 * (what the planes count) - this.
+    int32_t sign_sum;
     /// For coarse sums over the high plane, for fine sums over both planes, for sums over signs.
     nephrite_code_bound coarse_bound, refined_bound, sign_bound;
 } nephrite_code_query;
 
 /// One implementation; all give the same bytes and the same sums.
 typedef struct nephrite_code_set nephrite_code_set;
-/// Stores up to `capacity` of the sets that this machine has, best first; returns how many it has (at most 4).
+/// Stores up to `capacity` of the sets that this machine has, best first; returns how many it has (at most 5).
 size_t nephrite_code_sets(const nephrite_code_set **sets, size_t capacity);
 /// The set in use: the best, or the one that NEPHRITE_KERNELS names.
 const nephrite_code_set *nephrite_code_set_in_use(void);
-/// "avx512", "avx2", "sse2", "neon" or "portable".
+/// "avx512-vpopcntdq", "avx512", "avx2", "sse2", "neon" or "portable".
 const char *nephrite_code_set_name(const nephrite_code_set *set);
 
 /// Floats in the signs of a rotation.
@@ -122,8 +129,10 @@ void nephrite_code_weigh(
     double *squares, double *lost);
 /// Takes weights of 16 bits apart: weight = 256 * high + low.
 void nephrite_code_split_weights(const int16_t *weights, size_t count, int8_t *high, int8_t *low);
-/// Puts weights of a query for signs where `nephrite_code_query` wants them, which is zero before.
-void nephrite_code_place_signs(const int16_t *weights, size_t dimension, int8_t *signs);
+/// Rounds the components of a rotated query to odd multiples of `step`, -7 … 7 of them, and lays them out as
+/// `nephrite_code_query` wants those for signs. Gives the sum of their products with the components, and of squares.
+void nephrite_code_weigh_signs(
+    const float *values, size_t dimension, float step, uint8_t *planes, double *product, double *squares);
 
 /// Bytes of scratch memory that encoding needs, aligned to 64.
 size_t nephrite_encode_scratch(size_t dimension);

@@ -48,9 +48,14 @@ import Testing
                 expected.refined += unsafe Int(weights.fine[index]) * both[index]
                 // A component's sign is that of its code.
                 if codec.signStride > 0 {
+                    let byteCount = nephrite_code_sign_bytes(dimension)
                     let start = index / 512 * 64
-                    let bit = (index - 8 * start) / min(64, nephrite_code_sign_bytes(dimension) - start)
-                    expected.signs += unsafe (Int(weights.signs[index]) >> (3 - bit % 4)) * high[index].signum()
+                    let width = min(64, byteCount - start)
+                    let (bit, byte) = (index - 8 * start).quotientAndRemainder(dividingBy: width)
+                    let level = (0..<3).reduce(0) { sum, plane in
+                        unsafe sum + Int(weights.signs[plane * byteCount + start + byte] >> UInt8(bit) & 1) << plane
+                    }
+                    expected.signs += (7 - 2 * level) * high[index].signum()
                 }
             }
             expected.many = expected.coarse

@@ -71,8 +71,8 @@ extension DatabaseSnapshot {
     let pointer: OpaquePointer
 
     static var all: [CodeKernels] {
-        var pointers = unsafe [OpaquePointer?](repeating: nil, count: 4)
-        let count = unsafe nephrite_code_sets(&pointers, 4)
+        var pointers = unsafe [OpaquePointer?](repeating: nil, count: 5)
+        let count = unsafe nephrite_code_sets(&pointers, 5)
         return unsafe pointers.prefix(count).compactMap { unsafe $0 }.map { pointer in
             unsafe CodeKernels(name: String(cString: nephrite_code_set_name(pointer)), pointer: pointer)
         }

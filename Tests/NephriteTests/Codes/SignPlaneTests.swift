@@ -96,6 +96,42 @@ import Testing
         }
     }
 
+    @Test(
+        "A block of signs is bounded as its rows are one by one, by every implementation",
+        arguments: [256, 300, 384, 500, 600, 700, 784, 1_000, 1_100, 1_536, 1_800, 2_000, 2_100])
+    func wholeBlocks(_ dimension: Int) throws {
+        var values = SeededValues(seed: UInt64(dimension))
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let query = values.floats(dimension)
+        let plane = (0..<64).flatMap { _ in EncodedRow(codec, Self.related(query, &values)).signs }
+        for metric in ScanMetric.allCases {
+            let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2.3))
+            func scan(_ set: CodeKernels, _ mask: UInt64, _ threshold: Float) -> (left: UInt64, bounds: [Float]) {
+                var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
+                let left = unsafe nephrite_code_scan_signs(
+                    set.pointer, code.pointer, plane, mask, threshold, &lower, &upper)
+                return (left, lower + upper)
+            }
+            let portable = try #require(CodeKernels.all.last)
+            var expected = [Float](repeating: 0, count: 128)
+            for row in 0..<64 {
+                let one = scan(portable, 1 << UInt64(row), -.infinity)
+                for index in [row, 64 + row] { expected[index] = one.bounds[index] }
+            }
+            for set in CodeKernels.all {
+                let all = scan(set, .max, -.infinity)
+                #expect(all.left == .max)
+                #expect(all.bounds == expected, "\(set.name)")
+                for threshold in expected[64...] {
+                    let reaching = (0..<64).reduce(into: 0 as UInt64) { mask, row in
+                        if expected[64 + row] >= threshold { mask |= 1 << UInt64(row) }
+                    }
+                    #expect(scan(set, .max, threshold).left == reaching, "\(set.name)")
+                }
+            }
+        }
+    }
+
     @Test("A scan of blocks leaves what scans of each leave, of both planes", arguments: [100, 256, 700])
     func blocks(_ dimension: Int) throws {
         var values = SeededValues(seed: 37)
