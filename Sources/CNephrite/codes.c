@@ -261,7 +261,16 @@ uint64_t nephrite_code_scan(
     if (is_dense(mask)) return set->block64(query, 0, (const uint8_t *)rows, threshold, lower, upper) & mask;
     struct block block;
     gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
-    return scan(set, query, &block, mask, threshold, lower, upper);
+    if (set->rows64 == NULL) return scan(set, query, &block, mask, threshold, lower, upper);
+    _Alignas(64) float lowers[nephrite_code_block_rows], uppers[nephrite_code_block_rows];
+    uint64_t rest = set->rows64(query, block.rows, block.count, threshold, lowers, uppers), survivors = 0;
+    for (; rest != 0; rest &= rest - 1) {
+        const int found = __builtin_ctzll(rest), place = block.places[found];
+        lower[place] = lowers[found];
+        upper[place] = uppers[found];
+        survivors |= (uint64_t)1 << place;
+    }
+    return survivors;
 }
 
 uint64_t nephrite_code_scan_signs(
@@ -305,6 +314,9 @@ uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper) {
     if (count == 0) return 0;
+    if (set->rows64 != NULL) {
+        return set->rows64(query, (const uint8_t *const *)rows, count, threshold, lower, upper);
+    }
     struct block block;
     const uint64_t mask = gather_rows(&block, query->dimension, rows, count);
     return scan(set, query, &block, mask, threshold, lower, upper);

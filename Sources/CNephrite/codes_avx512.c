@@ -104,15 +104,18 @@ AVX512 __m512i sum_quarters(const __m512i *fours) {
         _mm512_shuffle_i32x4(halves[0], halves[1], 0x88), _mm512_shuffle_i32x4(halves[0], halves[1], 0xdd));
 }
 
-// 16 rows of `steps` times 64 bytes and, if there is a tail, a part of that; all but which part are constants. The weights
-// are in registers, and the compiler is kept from going through all rows at once, for which it has not enough of them.
+// 16 rows of `steps` times 64 bytes and, if there is a tail, a part of that; all but which part are constants. They
+// follow one another, or lie anywhere if `scattered` has their addresses. The weights are in registers, and the compiler
+// is kept from going through all rows at once, for which it has not enough of them.
 AVX512 __m512i fixed_rows16(
-    const __m512i *weights, const int steps, const int has_tail, __mmask64 part, const uint8_t *rows, size_t row_bytes) {
+    const __m512i *weights, const int steps, const int has_tail, __mmask64 part, const uint8_t *const *scattered,
+    const uint8_t *rows, size_t row_bytes) {
     const __m512i mask = _mm512_set1_epi8(15);
     __m512i fours[4];
     UNROLL for (int g = 0; g < 4; g += 1) {
         __m512i found[4];
         UNROLL for (int r = 0; r < 4; r += 1) {
+            if (scattered != NULL) rows = scattered[4 * g + r];
             __m512i lower = _mm512_setzero_si512(), upper = lower;
             UNROLL for (int s = 0; s < steps + has_tail; s += 1) {
                 const __m512i bytes =
@@ -123,6 +126,17 @@ AVX512 __m512i fixed_rows16(
             rows += row_bytes;
             __asm__ volatile("" : "+v"(found[r]), "+r"(rows));
         }
+        fours[g] = sum_quarters4(found);
+    }
+    return _mm512_srai_epi32(sum_quarters(fours), 4);
+}
+
+// Sums of 16 rows that lie anywhere, of any length.
+AVX512 __m512i scattered_rows16(const int8_t *weights, const uint8_t *const *rows, size_t byte_count) {
+    __m512i fours[4];
+    for (int g = 0; g < 4; g += 1) {
+        __m512i found[4];
+        UNROLL for (int r = 0; r < 4; r += 1) found[r] = coarse_row(weights, rows[4 * g + r], byte_count);
         fours[g] = sum_quarters4(found);
     }
     return _mm512_srai_epi32(sum_quarters(fours), 4);
@@ -279,6 +293,10 @@ CODE_TARGET static size_t take_waiting(
 #define CODE_BLOCK64 block64_screened
 CODE_TARGET static uint64_t block64_screened(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper);
+#define CODE_ROWS64 rows64_screened
+CODE_TARGET static uint64_t rows64_screened(
+    const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
+    float *upper);
 #define CODE_PASSES .prepare_pass = prepare_pass, .pass64 = pass64,
 CODE_TARGET static void prepare_pass(const nephrite_code_query *const *queries, size_t count, void *scratch);
 CODE_TARGET static void pass64(

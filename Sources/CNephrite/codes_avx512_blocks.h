@@ -34,15 +34,17 @@ AVX512 struct screen make_screen(const nephrite_code_bound *bound, float thresho
 }
 
 // Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of
-// the rows.
-AVX512 void turn_over(const uint8_t *bytes, size_t row_bytes, __m512i *four) {
+// the rows. They follow one another, or lie anywhere if `scattered` has their addresses.
+AVX512 void turn_over(const uint8_t *const *scattered, size_t offset, const uint8_t *bytes, size_t row_bytes, __m512i *four) {
     __m512i rows[4];
     UNROLL for (size_t g = 0; g < 4; g += 1) {
-        const uint8_t *start = bytes + g * row_bytes;
-        __m512i lanes = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)start));
-        UNROLL for (int l = 1; l < 4; l += 1) {
-            const __m128i row = _mm_loadu_si128((const __m128i *)(const void *)(start + 4 * (size_t)l * row_bytes));
-            lanes = l == 1   ? _mm512_inserti32x4(lanes, row, 1)
+        __m512i lanes = _mm512_setzero_si512();
+        UNROLL for (size_t l = 0; l < 4; l += 1) {
+            const size_t n = g + 4 * l;
+            const uint8_t *start = scattered != NULL ? scattered[n] + offset : bytes + n * row_bytes;
+            const __m128i row = _mm_loadu_si128((const __m128i *)(const void *)start);
+            lanes = l == 0   ? _mm512_castsi128_si512(row)
+                    : l == 1 ? _mm512_inserti32x4(lanes, row, 1)
                     : l == 2 ? _mm512_inserti32x4(lanes, row, 2)
                              : _mm512_inserti32x4(lanes, row, 3);
         }
@@ -56,10 +58,11 @@ AVX512 void turn_over(const uint8_t *bytes, size_t row_bytes, __m512i *four) {
     four[3] = _mm512_unpackhi_epi64(c, d);
 }
 
-// The factors of 16 rows that follow one another.
-AVX512 void load_factors16(const uint8_t *bytes, size_t row_bytes, struct factors16 *factors) {
+// The factors of 16 rows, by where they are or by where the rows are.
+AVX512 void load_factors16(
+    const uint8_t *const *scattered, size_t offset, const uint8_t *bytes, size_t row_bytes, struct factors16 *factors) {
     __m512i four[4];
-    turn_over(bytes, row_bytes, four);
+    turn_over(scattered, offset, bytes, row_bytes, four);
     factors->scale = (v16f)four[0];
     factors->centred_norm = (v16f)four[1];
     factors->norm = (v16f)four[2];
@@ -89,15 +92,22 @@ AVX512 uint32_t keep16(
     return bound_rows(bound, &sums, factors, threshold, lower, upper);
 }
 
-// The same from integer sums, of rows that follow one another with their factors from `factors` on.
+// The same from integer sums.
+AVX512 uint64_t keep_sums16(
+    const nephrite_code_bound *bound, const struct screen *screen, int32_t all, __m512i sums,
+    const struct factors16 *factors, float threshold, float *lower, float *upper) {
+    const __m512 scale = bound->correction == 0 ? (__m512)factors->scale : corrected_scale(factors);
+    const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
+    return keep16(bound, screen, sum, factors, scale, threshold, lower, upper);
+}
+
+// The same of rows that follow one another with their factors from `factors` on.
 AVX512 uint64_t keep_rows16(
     const nephrite_code_bound *bound, const struct screen *screen, int32_t all, __m512i sums, const uint8_t *factors,
     size_t row_bytes, float threshold, float *lower, float *upper) {
     struct factors16 unpacked;
-    load_factors16(factors, row_bytes, &unpacked);
-    const __m512 scale = bound->correction == 0 ? (__m512)unpacked.scale : corrected_scale(&unpacked);
-    const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
-    return keep16(bound, screen, sum, &unpacked, scale, threshold, lower, upper);
+    load_factors16(NULL, 0, factors, row_bytes, &unpacked);
+    return keep_sums16(bound, screen, all, sums, &unpacked, threshold, lower, upper);
 }
 
 // Sums over signs of 16 rows that follow one another.
@@ -142,7 +152,7 @@ AVX512 uint64_t block64_of(
     uint64_t kept = 0;
     for (int first = 0; first < nephrite_code_block_rows; first += 16, rows += 16 * row_bytes) {
         const __m512i sums = by_signs     ? sign_sums16(query, rows, row_bytes)
-                             : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, rows, row_bytes)
+                             : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, NULL, rows, row_bytes)
                                           : coarse_rows16(query->coarse, rows, row_bytes, code_bytes);
         const uint64_t found16 = keep_rows16(
             bound, &screen, all, sums, rows + code_bytes, row_bytes, threshold, lower + first, upper + first);
@@ -169,6 +179,70 @@ CODE_TARGET static uint64_t block64_screened(
         FIXED_LENGTH(6)
     default: return block64_of(query, 0, -1, 0, rows, threshold, lower, upper);
     }
+}
+
+#undef FIXED_LENGTH
+
+// Rows that lie anywhere are no stream that a hardware prefetcher follows: they are asked for by name, a group ahead, and
+// into the second cache: so many lines on their way would keep the first one's few buffers from the rows at hand.
+AVX512 void prefetch_rows16(const uint8_t *const *rows, size_t row_bytes) {
+    for (size_t r = 0; r < 16; r += 1) {
+        for (size_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(rows[r] + line, 0, 2);
+    }
+}
+
+// As block64_of, of rows that lie anywhere. `all_rows` has a multiple of 16.
+AVX512 uint64_t rows64_of(
+    const nephrite_code_query *query, const int steps, const int has_tail, const uint8_t *const *all_rows, size_t count,
+    float threshold, float *lower, float *upper) {
+    const size_t code_bytes = nephrite_code_nibble_bytes(query->dimension);
+    const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
+    const nephrite_code_bound *bound = &query->coarse_bound;
+    const struct screen screen = make_screen(bound, threshold);
+    const __mmask64 part = (1ull << code_bytes % 64) - 1;
+    __m512i weights[2 * most_steps + 2];
+    if (steps >= 0) load_weights(query->coarse, steps, has_tail, code_bytes % 64, part, weights);
+    uint64_t kept = 0;
+    prefetch_rows16(all_rows, row_bytes);
+    for (size_t first = 0; first < count; first += 16) {
+        const uint8_t *const *rows = all_rows + first;
+        if (first + 16 < count) prefetch_rows16(rows + 16, row_bytes);
+        const __m512i sums = steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, rows, rows[0], 0)
+                                        : scattered_rows16(query->coarse, rows, code_bytes);
+        struct factors16 factors;
+        load_factors16(rows, code_bytes, rows[0], 0, &factors);
+        const uint64_t found16 = keep_sums16(
+            bound, &screen, 15 * query->coarse_sum, sums, &factors, threshold, lower + first, upper + first);
+        kept |= found16 << first;
+    }
+    return kept;
+}
+
+#define FIXED_LENGTH(steps)                                                                                           \
+    case 2 * (steps): kept = rows64_of(query, steps, 0, all, padded, threshold, lower, upper); break;                 \
+    case 2 * (steps) + 1: kept = rows64_of(query, steps, 1, all, padded, threshold, lower, upper); break;
+
+CODE_TARGET static uint64_t rows64_screened(
+    const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
+    float *upper) {
+    const uint8_t *filled[nephrite_code_block_rows];
+    const size_t padded = (count + 15) / 16 * 16;
+    for (size_t i = count; i < padded; i += 1) filled[i] = rows[count - 1];
+    if (padded > count) memcpy(filled, rows, count * sizeof *rows);
+    const uint8_t *const *all = padded > count ? filled : rows;
+    const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
+    uint64_t kept;
+    switch (byte_count / 64 * 2 + (byte_count % 64 != 0)) {
+        FIXED_LENGTH(0)
+        FIXED_LENGTH(1)
+        FIXED_LENGTH(2)
+        FIXED_LENGTH(3)
+        FIXED_LENGTH(4)
+        FIXED_LENGTH(5)
+        FIXED_LENGTH(6)
+    default: kept = rows64_of(query, -1, 0, all, padded, threshold, lower, upper);
+    }
+    return count == 64 ? kept : kept & ((1ull << count) - 1);
 }
 
 #undef FIXED_LENGTH

@@ -12,7 +12,7 @@ AVX512 void unpack_block(const uint8_t *rows, size_t dimension, int8_t *unpacked
             int8_t *lower = unpacked + 64 * (2 * start + i), *upper = lower + 64 * block;
             for (size_t g = 0; g < 4; g += 1) {
                 __m512i four[4];
-                turn_over(rows + 16 * g * row_bytes + start + i, row_bytes, four);
+                turn_over(NULL, 0, rows + 16 * g * row_bytes + start + i, row_bytes, four);
                 UNROLL for (size_t k = 0; k < 4; k += 1) {
                     _mm512_storeu_si512(lower + 256 * k + 64 * g, _mm512_and_si512(four[k], mask));
                     _mm512_storeu_si512(
@@ -82,7 +82,7 @@ CODE_TARGET static void pass64(
     // With the correction of estimates, where there is one: all queries have it or none.
     __m512 scales[4];
     for (size_t g = 0; g < 4; g += 1) {
-        load_factors16(rows + 16 * g * row_bytes + byte_count, row_bytes, &factors[g]);
+        load_factors16(NULL, 0, rows + 16 * g * row_bytes + byte_count, row_bytes, &factors[g]);
         scales[g] = queries[0]->coarse_bound.correction == 0 ? (__m512)factors[g].scale : corrected_scale(&factors[g]);
     }
     // The next block is turned over column by column, which no hardware prefetcher follows: so many lines of it after

@@ -207,11 +207,16 @@ CODE_TARGET static uint64_t block64(
 #define CODE_WAITING .count_reaching = NULL, .take_waiting = NULL,
 #endif
 
+#ifndef CODE_ROWS64
+#define CODE_ROWS64 NULL
+#endif
+
 #define CODE_SET_OF(set_name, block)                                                                              \
     {                                                                                                             \
         .name = set_name, .rotate = rotate, .encode = encode, .measure = measure, .weigh = weigh,                 \
         .coarse4 = coarse4, .coarse4x4 = coarse4x4, .signs4 = signs4, .refined = CODE_REFINED,                    \
-        .bounds16 = bounds16, .refine16 = refine16, .block64 = block, CODE_WAITING CODE_PASSES                    \
+        .bounds16 = bounds16, .refine16 = refine16, .block64 = block, .rows64 = CODE_ROWS64, CODE_WAITING         \
+        CODE_PASSES                                                                                               \
     }
 
 const struct nephrite_code_set CODE_SET = CODE_SET_OF(CODE_NAME, CODE_BLOCK64);

@@ -34,6 +34,10 @@ struct nephrite_code_set {
     uint64_t (*block64)(
         const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower,
         float *upper);
+    /// The same for 1 … 64 rows of the high plane that lie anywhere; the i-th has the place i. Null: codes.c does it.
+    uint64_t (*rows64)(
+        const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
+        float *upper);
     /// How many of the rows that wait reach a bound; and the step that takes the most promising of them out (see
     /// nephrite_take_waiting). `slots` and `upper` have room for 16 more, `taken` for 32. Null: plain loops do it.
     size_t (*count_reaching)(const float *upper, size_t count, float bound);
@@ -53,7 +57,7 @@ struct nephrite_code_set {
 
 /// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change
 /// meanwhile, makes no difference: their bounds are left out.
-enum { nephrite_code_dense_rows = 40 };
+enum { nephrite_code_dense_rows = 28 };
 
 /// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries'
 /// weights in groups of four.

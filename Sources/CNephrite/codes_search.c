@@ -162,15 +162,16 @@ static void look_at(
     search->pending_rows = *rows;
 }
 
-// Has the survivors of a block wait.
-static void wait_for(
-    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
-    uint64_t survivors, const float *upper) {
+// Has the survivors of a block wait: rows that follow one another from `first_row` on, or those that `slots` has.
+static inline __attribute__((always_inline)) void wait_for(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
+    size_t first_row, uint64_t survivors, const float *upper) {
     const size_t stride = row_stride(search);
     // Codes that are not in a cache have been fetched, and are not to be fetched again.
     const size_t most = search->is_cached ? nephrite_code_pending_rows : nephrite_code_pending_rows / 4;
     for (; survivors != 0; survivors &= survivors - 1) {
-        const size_t place = (size_t)__builtin_ctzll(survivors), row = first_row + place;
+        const size_t place = (size_t)__builtin_ctzll(survivors);
+        const size_t row = slots != NULL ? slots[place] - rows->first_slot : first_row + place;
         if (search->pending_count >= most) refine_best(set, search);
         if (!search->is_cached) {
             prefetch_row((const uint8_t *)rows->low + row * stride, stride);
@@ -184,16 +185,37 @@ static void wait_for(
     }
 }
 
-// Takes what a block leaves. The best of the rows that wait are bounded when the scan has seen twice as many rows as the
-// last time: the more it has seen, the fewer of them are in vain. The first time is when there are enough of them.
-static void take_block(
-    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
-    uint64_t mask, uint64_t survivors, const float *upper) {
-    if (survivors != 0) wait_for(set, search, rows, first_row, survivors, upper);
-    search->seen_count += (size_t)__builtin_popcountll(mask);
+// Counts rows that the scan has seen. The best of the rows that wait are bounded when it has seen twice as many as the last
+// time: the more it has seen, the fewer of them are in vain. The first time is when there are enough of them.
+static inline void note_seen(const nephrite_code_set *set, nephrite_code_search *search, size_t count) {
+    search->seen_count += count;
     if (search->seen_count < search->next_count || search->pending_count < group_rows) return;
     refine_best(set, search);
     search->next_count = 2 * search->seen_count;
+}
+
+// Takes what a block leaves.
+static void take_block(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
+    uint64_t mask, uint64_t survivors, const float *upper) {
+    if (survivors != 0) wait_for(set, search, rows, NULL, first_row, survivors, upper);
+    note_seen(set, search, (size_t)__builtin_popcountll(mask));
+}
+
+void nephrite_code_search_rows(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
+    size_t count) {
+    const void *pointers[nephrite_code_block_rows];
+    _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+    const size_t stride = row_stride(search);
+    look_at(set, search, rows);
+    for (size_t i = 0; i < count; i += 1) {
+        pointers[i] = (const uint8_t *)rows->high + (slots[i] - rows->first_slot) * stride;
+    }
+    const uint64_t survivors =
+        nephrite_code_scan_rows(set, search->query, pointers, count, search->threshold, lower, upper);
+    if (survivors != 0) wait_for(set, search, rows, slots, 0, survivors, upper);
+    note_seen(set, search, count);
 }
 
 void nephrite_code_search_blocks(

@@ -61,6 +61,10 @@ void nephrite_code_search_init(
 void nephrite_code_search_blocks(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint64_t *masks,
     size_t block_count);
+/// Shows a query up to 64 rows by their slots, which are in the memory where `rows` has the first, by the high plane.
+void nephrite_code_search_rows(
+    const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
+    size_t count);
 /// Whether a set has a kernel with which several queries share more than the reading of a block: 1 or 0.
 int nephrite_code_shares_passes(const nephrite_code_set *set);
 /// Bytes of memory that nephrite_code_search_many needs for `count` queries of a dimension, aligned to 64.

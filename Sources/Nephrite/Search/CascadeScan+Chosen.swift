@@ -3,8 +3,9 @@
 import CNephrite
 
 extension CascadeScan {
-    /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through.
-    static let denseCount = 48
+    /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through: that takes as
+    /// long as 28 rows that are asked for one by one (384 components, codes in the third cache).
+    static let denseCount = 28
 
     /// Scans words with chosen rows, which are live, until there are no more.
     ///
@@ -16,6 +17,7 @@ extension CascadeScan {
             }
             return
         }
+        if isForOneCode, let search = coded[0].codeSearch { return try searchChosen(search, coded[0], next) }
         let blockRowCount = nephrite_code_block_rows
         try unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: blockRowCount) { rows in
             try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: blockRowCount) { slots in
@@ -34,6 +36,55 @@ extension CascadeScan {
                 }
                 unsafe bound(&gathered)
             }
+        }
+    }
+
+    /// Has the kernels search the words for one query, and keep its candidates.
+    private func searchChosen(
+        _ search: CodeSearch, _ query: CascadeQuery, _ next: () -> (word: Int, mask: UInt64)?
+    ) throws {
+        guard let codes = plan.codes else { return }
+        let blockRowCount = Int(nephrite_code_block_rows)
+        try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: blockRowCount) { slots in
+            let slots = slots.baseAddress!
+            var count = 0
+            var chunk = -1
+            var rows = unsafe nephrite_code_rows()
+            func searchGathered() {
+                guard count > 0 else { return }
+                query.beginRun(search)
+                unsafe nephrite_code_search_rows(kernels, search.pointer, &rows, slots, count)
+                query.endRun(search, rowCount: count, bySigns: false)
+                count = 0
+            }
+            var wordCount = 0
+            while let (word, mask) = next() {
+                assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
+                if wordCount % 16 == 0 { try Task.checkCancellation() }
+                wordCount += 1
+                var rest = try compareUncoded(mask, word: word)
+                guard rest != 0 else { continue }
+                let (place, _) = codes.place(ofSlot: word * 64)
+                if place != chunk {
+                    searchGathered()
+                    chunk = place
+                    unsafe rows = codes.rows(from: chunk * codes.chunkSlotCount, false)
+                }
+                if rest.nonzeroBitCount >= Self.denseCount {
+                    query.beginRun(search)
+                    var block = unsafe codes.rows(from: word * 64, false)
+                    unsafe nephrite_code_search_blocks(kernels, search.pointer, &block, &rest, 1)
+                    query.endRun(search, rowCount: rest.nonzeroBitCount, bySigns: false)
+                    continue
+                }
+                while rest != 0 {
+                    unsafe (slots + count).initialize(to: UInt32(word * 64 + rest.trailingZeroBitCount))
+                    rest &= rest - 1
+                    count += 1
+                    if count == blockRowCount { searchGathered() }
+                }
+            }
+            searchGathered()
         }
     }
 

@@ -163,7 +163,7 @@ extension CascadeScan {
 
 extension CodeView {
     /// The rows of a chunk from a slot on, as the kernels want them.
-    fileprivate func rows(from slot: Int, _ bySigns: Bool) -> nephrite_code_rows {
+    func rows(from slot: Int, _ bySigns: Bool) -> nephrite_code_rows {
         let (chunk, row) = place(ofSlot: slot)
         return unsafe nephrite_code_rows(
             high: highRows(chunk: chunk) + row * codec.highStride, low: lowRows(chunk: chunk) + row * codec.lowStride,

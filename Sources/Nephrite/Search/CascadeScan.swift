@@ -53,7 +53,7 @@ import StorageIO
     }
 
     /// Whether there is one query, which has a form as integers.
-    private var isForOneCode: Bool { uncoded.isEmpty && coded.count == 1 }
+    var isForOneCode: Bool { uncoded.isEmpty && coded.count == 1 }
 
     /// Whether the kernels keep the candidates of all queries that have a form as integers.
     private var isForRuns: Bool {

@@ -119,10 +119,9 @@ import Testing
         }
     }
 
-    @Test("Rows that lie anywhere are bounded as those of a block are", arguments: [1, 3, 4, 31, 63, 64])
-    func scattered(_ count: Int) throws {
+    @Test("Rows that lie anywhere are bounded as those of a block are", arguments: [1, 3, 4, 16, 31, 63, 64], [100, 256, 384, 1_000])
+    func scattered(_ count: Int, dimension: Int) throws {
         var values = SeededValues(seed: 36)
-        let dimension = 100
         let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
         let stride = codec.highStride
         let plane = (0..<64).flatMap { _ in EncodedRow(codec, values.floats(dimension)).high }
@@ -140,12 +139,16 @@ import Testing
                 var (found, foundUpper) = (lower, upper)
                 _ = unsafe nephrite_code_scan(
                     set.pointer, codes[0].pointer, bytes.baseAddress!, .max, -.infinity, &lower, &upper)
-                let threshold = places.map { upper[$0] }.max()!
-                let kept = unsafe nephrite_code_scan_rows(
-                    set.pointer, codes[0].pointer, rows, count, threshold, &found, &foundUpper)
-                for (index, place) in places.enumerated() {
-                    #expect(found[index] == lower[place] && foundUpper[index] == upper[place])
-                    #expect((kept >> UInt64(index) & 1 != 0) == (upper[place] >= threshold))
+                for threshold in [-.infinity] + places.map({ upper[$0] }) {
+                    let kept = unsafe nephrite_code_scan_rows(
+                        set.pointer, codes[0].pointer, rows, count, threshold, &found, &foundUpper)
+                    #expect(count == 64 || kept >> UInt64(count) == 0)
+                    for (index, place) in places.enumerated() {
+                        let isKept = kept >> UInt64(index) & 1 != 0
+                        #expect(isKept == (upper[place] >= threshold))
+                        guard isKept else { continue }
+                        #expect(found[index] == lower[place] && foundUpper[index] == upper[place])
+                    }
                 }
                 var (many, manyUpper) = (
                     [Float](repeating: .nan, count: 64 * codes.count), [Float](repeating: .nan, count: 64 * codes.count)
