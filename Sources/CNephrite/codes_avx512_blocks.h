@@ -35,7 +35,8 @@ AVX512 struct screen make_screen(const nephrite_code_bound *bound, float thresho
 
 // Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of
 // the rows. They follow one another, or lie anywhere if `scattered` has their addresses.
-AVX512 void turn_over(const uint8_t *const *scattered, size_t offset, const uint8_t *bytes, size_t row_bytes, __m512i *four) {
+AVX512 void turn_over(
+    const uint8_t *const *scattered, size_t offset, const uint8_t *bytes, size_t row_bytes, __m512i *four) {
     __m512i rows[4];
     UNROLL for (size_t g = 0; g < 4; g += 1) {
         __m512i lanes = _mm512_setzero_si512();

@@ -44,48 +44,65 @@ extension CascadeScan {
         _ search: CodeSearch, _ query: CascadeQuery, _ next: () -> (word: Int, mask: UInt64)?
     ) throws {
         guard let codes = plan.codes else { return }
-        let blockRowCount = Int(nephrite_code_block_rows)
-        try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: blockRowCount) { slots in
-            let slots = slots.baseAddress!
-            var count = 0
-            var chunk = -1
-            var rows = unsafe nephrite_code_rows()
-            func searchGathered() {
-                guard count > 0 else { return }
-                query.beginRun(search)
-                unsafe nephrite_code_search_rows(kernels, search.pointer, &rows, slots, count)
-                query.endRun(search, rowCount: count, bySigns: false)
-                count = 0
+        let slotCapacity = Int(nephrite_code_block_rows)
+        try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: slotCapacity) { slots in
+            try unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.runWordCount) { masks in
+                var chosen = unsafe ChosenRows(slots: slots.baseAddress!, masks: masks.baseAddress!)
+                var chunk = -1
+                var wordCount = 0
+                while let (word, mask) = next() {
+                    assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
+                    if wordCount % Self.runWordCount == 0 { try Task.checkCancellation() }
+                    wordCount += 1
+                    var rest = try compareUncoded(mask, word: word)
+                    guard rest != 0 else { continue }
+                    let place = codes.place(ofSlot: word * 64).chunk
+                    if place != chunk {
+                        unsafe searchGathered(&chosen, search, query)
+                        unsafe searchRun(&chosen, search, query)
+                        chunk = place
+                        unsafe chosen.start = codes.rows(from: chunk * codes.chunkSlotCount, false)
+                    }
+                    if rest.nonzeroBitCount >= Self.denseCount {
+                        if unsafe word >= chosen.firstWord + Self.runWordCount {
+                            unsafe searchRun(&chosen, search, query)
+                        }
+                        unsafe chosen.append(rest, word: word)
+                        continue
+                    }
+                    while rest != 0 {
+                        unsafe chosen.append(slot: UInt32(word * 64 + rest.trailingZeroBitCount))
+                        rest &= rest - 1
+                        if unsafe chosen.slotCount == slotCapacity { unsafe searchGathered(&chosen, search, query) }
+                    }
+                }
+                unsafe searchGathered(&chosen, search, query)
+                unsafe searchRun(&chosen, search, query)
             }
-            var wordCount = 0
-            while let (word, mask) = next() {
-                assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
-                if wordCount % 16 == 0 { try Task.checkCancellation() }
-                wordCount += 1
-                var rest = try compareUncoded(mask, word: word)
-                guard rest != 0 else { continue }
-                let (place, _) = codes.place(ofSlot: word * 64)
-                if place != chunk {
-                    searchGathered()
-                    chunk = place
-                    unsafe rows = codes.rows(from: chunk * codes.chunkSlotCount, false)
-                }
-                if rest.nonzeroBitCount >= Self.denseCount {
-                    query.beginRun(search)
-                    var block = unsafe codes.rows(from: word * 64, false)
-                    unsafe nephrite_code_search_blocks(kernels, search.pointer, &block, &rest, 1)
-                    query.endRun(search, rowCount: rest.nonzeroBitCount, bySigns: false)
-                    continue
-                }
-                while rest != 0 {
-                    unsafe (slots + count).initialize(to: UInt32(word * 64 + rest.trailingZeroBitCount))
-                    rest &= rest - 1
-                    count += 1
-                    if count == blockRowCount { searchGathered() }
-                }
-            }
-            searchGathered()
         }
+    }
+
+    /// Searches the rows that were brought together.
+    private func searchGathered(_ chosen: inout ChosenRows, _ search: CodeSearch, _ query: CascadeQuery) {
+        let count = unsafe chosen.slotCount
+        guard count > 0 else { return }
+        unsafe chosen.slotCount = 0
+        query.beginRun(search)
+        unsafe nephrite_code_search_rows(kernels, search.pointer, &chosen.start, chosen.slots, count)
+        query.endRun(search, rowCount: count, bySigns: false)
+    }
+
+    /// Searches the words that are blocks of their own.
+    private func searchRun(_ chosen: inout ChosenRows, _ search: CodeSearch, _ query: CascadeQuery) {
+        let count = unsafe chosen.wordCount
+        guard count > 0, let codes = plan.codes else { return }
+        unsafe chosen.wordCount = 0
+        var rowCount = 0
+        for index in 0..<count { unsafe rowCount += chosen.masks[index].nonzeroBitCount }
+        query.beginRun(search)
+        var rows = unsafe codes.rows(from: chosen.firstWord * 64, false)
+        unsafe nephrite_code_search_blocks(kernels, search.pointer, &rows, chosen.masks, count)
+        query.endRun(search, rowCount: rowCount, bySigns: false)
     }
 
     /// Looks at whether the search was cancelled, and at what other threads have found.
@@ -148,5 +165,38 @@ extension CascadeScan {
     init(rows: UnsafeMutablePointer<UnsafeRawPointer?>, slots: UnsafeMutablePointer<UInt32>) {
         unsafe self.rows = rows
         unsafe self.slots = slots
+    }
+}
+
+/// Chosen rows of one chunk that wait to be searched: some by their slots, others as words that follow one another.
+@unsafe private struct ChosenRows {
+    let slots: UnsafeMutablePointer<UInt32>
+    let masks: UnsafeMutablePointer<UInt64>
+    /// The chunk's first rows.
+    var start = unsafe nephrite_code_rows()
+    var slotCount = 0
+    var firstWord = 0
+    /// Words from the first one on; of some no row is to be looked at.
+    var wordCount = 0
+
+    init(slots: UnsafeMutablePointer<UInt32>, masks: UnsafeMutablePointer<UInt64>) {
+        unsafe self.slots = slots
+        unsafe self.masks = masks
+    }
+
+    mutating func append(slot: UInt32) {
+        unsafe (slots + slotCount).initialize(to: slot)
+        unsafe slotCount += 1
+    }
+
+    /// - Parameter word: behind the last, and less than ``CascadeScan/runWordCount`` words behind the first.
+    mutating func append(_ mask: UInt64, word: Int) {
+        if unsafe wordCount == 0 { unsafe firstWord = word }
+        while unsafe firstWord + wordCount < word {
+            unsafe (masks + wordCount).initialize(to: 0)
+            unsafe wordCount += 1
+        }
+        unsafe (masks + wordCount).initialize(to: mask)
+        unsafe wordCount += 1
     }
 }

@@ -119,7 +119,9 @@ import Testing
         }
     }
 
-    @Test("Rows that lie anywhere are bounded as those of a block are", arguments: [1, 3, 4, 16, 31, 63, 64], [100, 256, 384, 1_000])
+    @Test(
+        "Rows that lie anywhere are bounded as those of a block are", arguments: [1, 3, 4, 16, 31, 63, 64],
+        [100, 256, 384, 1_000])
     func scattered(_ count: Int, dimension: Int) throws {
         var values = SeededValues(seed: 36)
         let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])

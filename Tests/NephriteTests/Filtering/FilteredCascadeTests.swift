@@ -114,6 +114,40 @@ struct FilteredCascadeTests {
         }
     }
 
+    // Kernels go through words with many chosen rows as blocks, in runs, and bring the rows of others together.
+    @Test("Words with many, few and no chosen rows, in any order, are searched to the last row", arguments: 0..<6)
+    func mixedWords(_ seed: Int) async throws {
+        let directory = TestStore()
+        directory.configuration.searchThreadCount = 1 + seed % 2
+        try await directory.open { store async throws in
+            let database = try await store.createDatabase(
+                "a", options: .init(dimension: Self.dimension, metric: .cosine))
+            try await database.upsert((0..<5_000).map { VectorRecord(id: "r\($0)", vector: Self.vector($0)) })
+            try await database.delete((0..<5_000).filter { $0 % 97 == 5 }.map { "r\($0)" })
+            let snapshot = try await database.snapshot()
+            let query = Self.vector(60_000 + seed)
+            let order = try await Self.everything(snapshot, query)
+            var random = SeededGenerator(seed: UInt64(seed))
+            for round in 0..<20 {
+                let count = (snapshot.records.slotCount + 63) / 64
+                let words = (0..<count).map { word -> UInt64 in
+                    let wanted = [0, 1, 20, 27, 28, 29, 45, 64].randomElement(using: &random)!
+                    let places = (0..<64).shuffled(using: &random).prefix(wanted)
+                    let chosen = places.reduce(0 as UInt64) { $0 | 1 << UInt64($1) }
+                    return word * 64 < snapshot.records.slotCount ? chosen & snapshot.records.liveWord(word) : 0
+                }
+                let set = SlotSet(words: words)
+                let expected = order.filter { set.contains($0.slot) }
+                let view = snapshot.heapCodes(chunkSlotCount: [256, 1_024, 2_048][seed % 3]) { slot in
+                    round % 2 == 0 || slot % 41 != 3
+                }
+                let request = SearchRequest(queries: [query], limit: 1 + round * 3, rows: .slots(set))
+                let found = try await snapshot.searcher.search(snapshot, request, codes: view).rows[0]
+                #expect(found == Array(expected.prefix(request.limit)))
+            }
+        }
+    }
+
     @Test("Every form of a search takes a filter", arguments: DistanceMetric.allCases)
     func forms(_ metric: DistanceMetric) async throws {
         try await withSnapshot(metric, seed: 1) { _, database, model, generator async throws in
