@@ -252,13 +252,17 @@ static uint64_t scan(
     return bounds(set, &query->coarse_bound, sums, block, mask, threshold, lower, upper);
 }
 
-static inline int is_dense(uint64_t mask) { return __builtin_popcountll(mask) >= nephrite_code_dense_rows; }
+int nephrite_code_dense_count(const nephrite_code_set *set) { return nephrite_code_dense_rows(set); }
+
+static inline int is_dense(const nephrite_code_set *set, uint64_t mask) {
+    return __builtin_popcountll(mask) >= nephrite_code_dense_rows(set);
+}
 
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
     if (mask == 0) return 0;
-    if (is_dense(mask)) return set->block64(query, 0, (const uint8_t *)rows, threshold, lower, upper) & mask;
+    if (is_dense(set, mask)) return set->block64(query, 0, (const uint8_t *)rows, threshold, lower, upper) & mask;
     struct block block;
     gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
     if (set->rows64 == NULL) return scan(set, query, &block, mask, threshold, lower, upper);
@@ -277,13 +281,16 @@ uint64_t nephrite_code_scan_signs(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
     if (mask == 0) return 0;
-    if (is_dense(mask)) return set->block64(query, 1, (const uint8_t *)rows, threshold, lower, upper) & mask;
+    if (is_dense(set, mask)) return set->block64(query, 1, (const uint8_t *)rows, threshold, lower, upper) & mask;
     struct block block;
     gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
     _Alignas(64) float sums[nephrite_code_block_rows];
     _Alignas(64) int32_t found[nephrite_code_block_rows];
     for (size_t i = 0; i < block.count; i += 4) set->signs4(query, block.rows + i, found + i);
     place_sums(&block, found, query->sign_sum, mask, sums);
+    for (size_t i = 0; i < nephrite_code_block_rows; i += 1) {
+        if (sums[i] < 0) sums[i] *= query->sign_bound.negative_share;
+    }
     gather_factors(&block);
     return bounds(set, &query->sign_bound, sums, &block, mask, threshold, lower, upper);
 }

@@ -95,20 +95,24 @@ AVX512 uint32_t keep16(
 
 // The same from integer sums.
 AVX512 uint64_t keep_sums16(
-    const nephrite_code_bound *bound, const struct screen *screen, int32_t all, __m512i sums,
+    const nephrite_code_bound *bound, const int by_signs, const struct screen *screen, int32_t all, __m512i sums,
     const struct factors16 *factors, float threshold, float *lower, float *upper) {
     const __m512 scale = bound->correction == 0 ? (__m512)factors->scale : corrected_scale(factors);
-    const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
+    __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
+    if (by_signs) {
+        const __mmask16 is_negative = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_LT_OQ);
+        sum = _mm512_mask_mul_ps(sum, is_negative, sum, _mm512_set1_ps(bound->negative_share));
+    }
     return keep16(bound, screen, sum, factors, scale, threshold, lower, upper);
 }
 
 // The same of rows that follow one another with their factors from `factors` on.
 AVX512 uint64_t keep_rows16(
-    const nephrite_code_bound *bound, const struct screen *screen, int32_t all, __m512i sums, const uint8_t *factors,
-    size_t row_bytes, float threshold, float *lower, float *upper) {
+    const nephrite_code_bound *bound, const int by_signs, const struct screen *screen, int32_t all, __m512i sums,
+    const uint8_t *factors, size_t row_bytes, float threshold, float *lower, float *upper) {
     struct factors16 unpacked;
     load_factors16(NULL, 0, factors, row_bytes, &unpacked);
-    return keep_sums16(bound, screen, all, sums, &unpacked, threshold, lower, upper);
+    return keep_sums16(bound, by_signs, screen, all, sums, &unpacked, threshold, lower, upper);
 }
 
 // Sums over signs of 16 rows that follow one another.
@@ -156,7 +160,7 @@ AVX512 uint64_t block64_of(
                              : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, NULL, rows, row_bytes)
                                           : coarse_rows16(query->coarse, rows, row_bytes, code_bytes);
         const uint64_t found16 = keep_rows16(
-            bound, &screen, all, sums, rows + code_bytes, row_bytes, threshold, lower + first, upper + first);
+            bound, by_signs, &screen, all, sums, rows + code_bytes, row_bytes, threshold, lower + first, upper + first);
         kept |= found16 << first;
     }
     return kept;
@@ -213,7 +217,7 @@ AVX512 uint64_t rows64_of(
         struct factors16 factors;
         load_factors16(rows, code_bytes, rows[0], 0, &factors);
         const uint64_t found16 = keep_sums16(
-            bound, &screen, 15 * query->coarse_sum, sums, &factors, threshold, lower + first, upper + first);
+            bound, 0, &screen, 15 * query->coarse_sum, sums, &factors, threshold, lower + first, upper + first);
         kept |= found16 << first;
     }
     return kept;

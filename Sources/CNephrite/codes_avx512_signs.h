@@ -119,7 +119,7 @@ COUNTING uint64_t signs64_of(
             __asm__ volatile("" : "+v"(pairs[p]), "+r"(row));
         }
         kept |= keep_rows16(
-            &query->sign_bound, &screen, query->sign_sum, sum_sign_pairs(pairs), rows + byte_count, row_bytes,
+            &query->sign_bound, 1, &screen, query->sign_sum, sum_sign_pairs(pairs), rows + byte_count, row_bytes,
             threshold, lower + first, upper + first)
             << first;
     }

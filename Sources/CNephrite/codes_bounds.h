@@ -14,7 +14,7 @@ CODE_INLINE v16b count_bits(v16b bytes) {
 #endif
 }
 
-// Sixteen bytes of a row at a time; they count 8 * 7 each at most.
+// Sixteen bytes of a row at a time; they count 8 * 7 each at most, which 16 bits hold up to 149,760 components.
 CODE_INLINE int32_t signs1(const uint8_t *planes, const uint8_t *bits, size_t byte_count) {
     v16h sums = {0};
     for (size_t i = 0; i < byte_count; i += 16) {
@@ -192,7 +192,10 @@ CODE_TARGET static uint64_t block64(
         for (size_t r = 0; r < 16; r += 1) memcpy(factors + 4 * r, rows + r * row_bytes + code_bytes, 16);
         struct factors16 unpacked;
         unpack_factors(factors, &unpacked);
-        const v16f sums = __builtin_convertvector(*(const v16i *)(const void *)found * 2 - all, v16f);
+        v16f sums = __builtin_convertvector(*(const v16i *)(const void *)found * 2 - all, v16f);
+        for (int r = 0; by_signs && r < 16; r += 1) {
+            if (sums[r] < 0) sums[r] *= bound->negative_share;
+        }
         kept |= (uint64_t)bound_rows(bound, &sums, &unpacked, threshold, lower + first, upper + first) << first;
     }
     return kept;

@@ -57,7 +57,7 @@ struct nephrite_code_set {
 
 /// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change
 /// meanwhile, makes no difference: their bounds are left out.
-enum { nephrite_code_dense_rows = 28 };
+static inline int nephrite_code_dense_rows(const struct nephrite_code_set *set) { return set->rows64 != NULL ? 28 : 48; }
 
 /// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries'
 /// weights in groups of four.

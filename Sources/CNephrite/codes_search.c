@@ -271,7 +271,7 @@ void nephrite_code_search_many(
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = (const uint8_t *)rows->high + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
-        if (set->pass64 != NULL && __builtin_popcountll(masks[b]) >= nephrite_code_dense_rows) {
+        if (set->pass64 != NULL && __builtin_popcountll(masks[b]) >= nephrite_code_dense_rows(set)) {
             set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
             for (size_t q = 0; q < count; q += 1) survivors[q] &= masks[b];
         } else {

@@ -6,7 +6,7 @@
 // one block of what is left: byte j of a block of n bytes holds component j in its low nibble and component n + j in
 // its high nibble, counted from the block's first component. The plane of signs has 16 * ceil(dimension / 128) bytes
 // of bits and 16 bytes of factors: in blocks alike, bit j of byte i is that of component j * n + i, and 1 for what is
-// not negative.
+// not negative; bits beyond the dimension are zero.
 #ifndef NEPHRITE_CODES_H
 #define NEPHRITE_CODES_H
 #include <stddef.h>
@@ -59,6 +59,9 @@ typedef struct {
     float spread;
     /// Added to the square of that sine: for its rounding, and for signs what rounding the query adds.
     float sine_margin;
+    /// For signs: what counts of a sum below zero. Estimates of rows near the query are a little too large; of rows
+    /// that point away from it they would be too small, and such a row may be the nearest there is.
+    float negative_share;
     /// Not 0: 1 / norm of the weighted query, and the estimate is corrected for what quantisation takes from a row in
     /// its own direction. The bound is then a statistical one.
     float correction;
@@ -142,9 +145,11 @@ void nephrite_encode_rows(
     const nephrite_code_set *set, const nephrite_codec *codec, const void *rows, size_t stride, size_t count,
     void *high, void *low, void *signs, void *scratch);
 
+/// So many rows of a block are looked at as soon as the whole block is.
+int nephrite_code_dense_count(const nephrite_code_set *set);
 /// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
-/// Returns the mask of rows whose upper bound is not below the threshold, and stores lower and upper bounds of their
-/// ranks (higher is nearer) at their places; what is at the other places is of no use.
+/// Returns the mask of rows whose upper bound is not below the threshold, and stores those rows' lower and upper bounds
+/// of their ranks (higher is nearer) at their places, of 64; what is at the other places is of no use.
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper);
@@ -168,7 +173,7 @@ size_t nephrite_code_scan_blocks(
     const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
     const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors);
 /// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th
-/// has the place i.
+/// has the place i. However few they are, `lower` and `upper` have 64 floats (for each query).
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper);

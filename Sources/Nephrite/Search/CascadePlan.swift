@@ -49,8 +49,8 @@ struct CascadePlan: Sendable {
         test = Self.test(snapshot, request, accepts)
     }
 
-    /// Signs spare an approximate search bytes, not work: that is worth it for a single query over more codes than a cache
-    /// holds, and for several where the machine has no kernel that has them share the work.
+    /// Signs spare an approximate search bytes, and leave more rows to both planes: that is worth it for a single query over
+    /// more codes than a cache holds, and for several where the machine has no kernel that has them share the work.
     private static func usesSigns(_ request: SearchRequest, _ codec: VectorCodec?, rowCount: Int) -> Bool {
         guard case .approximate = request.mode, let codec, codec.signStride > 0 else { return false }
         guard rowCount * codec.highStride > request.cachedByteCount else { return false }

@@ -3,9 +3,8 @@
 import CNephrite
 
 extension CascadeScan {
-    /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through: that takes as
-    /// long as 28 rows that are asked for one by one (384 components, codes in the third cache).
-    static let denseCount = 28
+    /// From so many chosen rows of a word on, the word is a block of its own, which is read straight through.
+    private var denseCount: Int { unsafe Int(nephrite_code_dense_count(kernels)) }
 
     /// Scans words with chosen rows, which are live, until there are no more.
     ///
@@ -27,7 +26,7 @@ extension CascadeScan {
                     assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
                     if wordCount % 16 == 0 { try look() }
                     wordCount += 1
-                    if mask.nonzeroBitCount >= Self.denseCount {
+                    if mask.nonzeroBitCount >= denseCount {
                         try scan(mask, word: word)
                     } else {
                         let hasCode = try compareUncoded(mask, word: word)
@@ -44,6 +43,10 @@ extension CascadeScan {
         _ search: CodeSearch, _ query: CascadeQuery, _ next: () -> (word: Int, mask: UInt64)?
     ) throws {
         guard let codes = plan.codes else { return }
+        let denseCount = denseCount
+        // As many words as a run may have of long rows; one until there is a threshold, which then soon rises.
+        let longest = min(
+            Self.runWordCount, max(1, Self.runByteCount / (codes.codec.highStride * Int(nephrite_code_block_rows))))
         let slotCapacity = Int(nephrite_code_block_rows)
         try unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: slotCapacity) { slots in
             try unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.runWordCount) { masks in
@@ -52,7 +55,7 @@ extension CascadeScan {
                 var wordCount = 0
                 while let (word, mask) = next() {
                     assert(mask & ~snapshot.records.liveWord(word) == 0, "a filter holds for live rows only")
-                    if wordCount % Self.runWordCount == 0 { try Task.checkCancellation() }
+                    if wordCount % longest == 0 { try Task.checkCancellation() }
                     wordCount += 1
                     var rest = try compareUncoded(mask, word: word)
                     guard rest != 0 else { continue }
@@ -63,8 +66,9 @@ extension CascadeScan {
                         chunk = place
                         unsafe chosen.start = codes.rows(from: chunk * codes.chunkSlotCount, false)
                     }
-                    if rest.nonzeroBitCount >= Self.denseCount {
-                        if unsafe word >= chosen.firstWord + Self.runWordCount {
+                    if rest.nonzeroBitCount >= denseCount {
+                        let limit = search.threshold == -.infinity ? 1 : longest
+                        if unsafe word >= chosen.firstWord + limit {
                             unsafe searchRun(&chosen, search, query)
                         }
                         unsafe chosen.append(rest, word: word)
@@ -192,6 +196,7 @@ extension CascadeScan {
     /// - Parameter word: behind the last, and less than ``CascadeScan/runWordCount`` words behind the first.
     mutating func append(_ mask: UInt64, word: Int) {
         if unsafe wordCount == 0 { unsafe firstWord = word }
+        unsafe assert(word >= firstWord + wordCount, "words in descending order")
         while unsafe firstWord + wordCount < word {
             unsafe (masks + wordCount).initialize(to: 0)
             unsafe wordCount += 1

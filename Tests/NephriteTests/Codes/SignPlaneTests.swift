@@ -48,6 +48,36 @@ import Testing
         }
     }
 
+    // What rounding the query adds to an estimate grows with the cosine, of either sign.
+    @Test(
+        "No more scores exceed their bound where rows are near the query, or point away from it",
+        arguments: [256, 768, 1_536], [-1, -0.999, -0.99, -0.97, -0.9, -0.7, 0.7, 0.9, 0.99, 1] as [Float])
+    func extremeAngles(_ dimension: Int, _ cosine: Float) throws {
+        var values = SeededValues(seed: UInt64(dimension))
+        let codec = VectorCodec(dimension: dimension, seed: 11, centre: [])
+        var (above, total) = (0, 0)
+        for _ in 0..<20 {
+            let query = values.floats(dimension)
+            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot, deviations: 2.326))
+            let squares = query.reduce(0) { $0 + $1 * $1 }
+            for _ in 0..<20 {
+                let noise = values.floats(dimension)
+                let along = zip(query, noise).reduce(0) { $0 + $1.0 * $1.1 } / squares
+                let rest = zip(query, noise).map { $1 - along * $0 }
+                let size = (squares / rest.reduce(0) { $0 + $1 * $1 }).squareRoot() * (1 - cosine * cosine).squareRoot()
+                let row = zip(query, rest).map { cosine * $0 + size * $1 }
+                let encoded = EncodedRow(codec, row)
+                var (lower, upper) = ([Float](repeating: .nan, count: 64), [Float](repeating: .nan, count: 64))
+                _ = unsafe nephrite_code_scan_signs(
+                    nephrite_code_set_in_use(), code.pointer, encoded.signs, 1, -.infinity, &lower, &upper)
+                if zip(query, row).reduce(0, { $0 + $1.0 * $1.1 }) > upper[0] { above += 1 }
+                total += 1
+            }
+        }
+        // 1 %, and what 400 tries may be off by; the last sum is not exact.
+        #expect(Double(above) / Double(total) <= (abs(cosine) == 1 ? 0.05 : 0.03))
+    }
+
     /// The cosine of a vector and its signs, from what is stored of it: the factor and the norm.
     private static func cosine(_ codec: VectorCodec, _ row: [Float]) -> Float? {
         let encoded = EncodedRow(codec, row)

@@ -115,7 +115,9 @@ struct FilteredCascadeTests {
     }
 
     // Kernels go through words with many chosen rows as blocks, in runs, and bring the rows of others together.
-    @Test("Words with many, few and no chosen rows, in any order, are searched to the last row", arguments: 0..<6)
+    @Test(
+        "Words with many, few and no chosen rows are searched to the last row, whichever follows which",
+        arguments: 0..<6)
     func mixedWords(_ seed: Int) async throws {
         let directory = TestStore()
         directory.configuration.searchThreadCount = 1 + seed % 2
