@@ -166,27 +166,33 @@ AVX512 uint64_t block64_of(
     return kept;
 }
 
-#define FIXED_LENGTH(steps)                                                                                           \
-    case 2 * (steps): return block64_of(query, 0, steps, 0, rows, threshold, lower, upper);                           \
-    case 2 * (steps) + 1: return block64_of(query, 0, steps, 1, rows, threshold, lower, upper);
+// Returns `SCAN(steps, has_tail)`, which are constants there, or -1 steps for rows of any other length.
+#define BY_LENGTH(byte_count, SCAN)                                                                               \
+    switch ((byte_count) / 64 * 2 + ((byte_count) % 64 != 0)) {                                                   \
+    case 0: return SCAN(0, 0);                                                                                    \
+    case 1: return SCAN(0, 1);                                                                                    \
+    case 2: return SCAN(1, 0);                                                                                    \
+    case 3: return SCAN(1, 1);                                                                                    \
+    case 4: return SCAN(2, 0);                                                                                    \
+    case 5: return SCAN(2, 1);                                                                                    \
+    case 6: return SCAN(3, 0);                                                                                    \
+    case 7: return SCAN(3, 1);                                                                                    \
+    case 8: return SCAN(4, 0);                                                                                    \
+    case 9: return SCAN(4, 1);                                                                                    \
+    case 10: return SCAN(5, 0);                                                                                   \
+    case 11: return SCAN(5, 1);                                                                                   \
+    case 12: return SCAN(6, 0);                                                                                   \
+    case 13: return SCAN(6, 1);                                                                                   \
+    default: return SCAN(-1, 0);                                                                                  \
+    }
 
 CODE_TARGET static uint64_t block64_screened(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
     if (by_signs) return block64_of(query, 1, -1, 0, rows, threshold, lower, upper);
-    const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
-    switch (byte_count / 64 * 2 + (byte_count % 64 != 0)) {
-        FIXED_LENGTH(0)
-        FIXED_LENGTH(1)
-        FIXED_LENGTH(2)
-        FIXED_LENGTH(3)
-        FIXED_LENGTH(4)
-        FIXED_LENGTH(5)
-        FIXED_LENGTH(6)
-    default: return block64_of(query, 0, -1, 0, rows, threshold, lower, upper);
-    }
+#define SCAN(steps, has_tail) block64_of(query, 0, steps, has_tail, rows, threshold, lower, upper)
+    BY_LENGTH(nephrite_code_nibble_bytes(query->dimension), SCAN)
+#undef SCAN
 }
-
-#undef FIXED_LENGTH
 
 // Rows that lie anywhere are no stream that a hardware prefetcher follows: they are asked for by name, a group ahead, and
 // into the second cache: so many lines on their way would keep the first one's few buffers from the rows at hand.
@@ -223,31 +229,24 @@ AVX512 uint64_t rows64_of(
     return kept;
 }
 
-#define FIXED_LENGTH(steps)                                                                                           \
-    case 2 * (steps): kept = rows64_of(query, steps, 0, all, padded, threshold, lower, upper); break;                 \
-    case 2 * (steps) + 1: kept = rows64_of(query, steps, 1, all, padded, threshold, lower, upper); break;
+CODE_TARGET static uint64_t whole_rows64(
+    const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
+    float *upper) {
+#define SCAN(steps, has_tail) rows64_of(query, steps, has_tail, rows, count, threshold, lower, upper)
+    BY_LENGTH(nephrite_code_nibble_bytes(query->dimension), SCAN)
+#undef SCAN
+}
 
+// The rows are filled up with the last to groups of 16.
 CODE_TARGET static uint64_t rows64_screened(
     const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
     float *upper) {
+    if (count % 16 == 0) return whole_rows64(query, rows, count, threshold, lower, upper);
     const uint8_t *filled[nephrite_code_block_rows];
     const size_t padded = (count + 15) / 16 * 16;
+    memcpy(filled, rows, count * sizeof *rows);
     for (size_t i = count; i < padded; i += 1) filled[i] = rows[count - 1];
-    if (padded > count) memcpy(filled, rows, count * sizeof *rows);
-    const uint8_t *const *all = padded > count ? filled : rows;
-    const size_t byte_count = nephrite_code_nibble_bytes(query->dimension);
-    uint64_t kept;
-    switch (byte_count / 64 * 2 + (byte_count % 64 != 0)) {
-        FIXED_LENGTH(0)
-        FIXED_LENGTH(1)
-        FIXED_LENGTH(2)
-        FIXED_LENGTH(3)
-        FIXED_LENGTH(4)
-        FIXED_LENGTH(5)
-        FIXED_LENGTH(6)
-    default: kept = rows64_of(query, -1, 0, all, padded, threshold, lower, upper);
-    }
-    return count == 64 ? kept : kept & ((1ull << count) - 1);
+    return whole_rows64(query, filled, padded, threshold, lower, upper) & ((1ull << count) - 1);
 }
 
-#undef FIXED_LENGTH
+#undef BY_LENGTH

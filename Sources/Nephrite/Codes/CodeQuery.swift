@@ -26,10 +26,12 @@ import CNephrite
     ///   - metric: how rows are compared.
     ///   - deviations: nil for bounds that always hold; a number for bounds from the high plane that are so many standard
     ///     deviations of the residual's projection wide, as if residuals pointed anywhere. By both planes they always hold.
+    ///   - usesSigns: whether the plane of signs, if rows have one, is to be looked at with those deviations.
     /// - Returns: nil if the norm of the query, or of its difference from the centre, is zero or beyond what codes are
     ///   made for; then rows are to be compared directly.
     init?(
-        codec: VectorCodec, query: [Float], metric: ScanMetric, deviations: Double? = nil, terms: Terms = .all
+        codec: VectorCodec, query: [Float], metric: ScanMetric, deviations: Double? = nil, usesSigns: Bool = true,
+        terms: Terms = .all
     ) {
         let rotated = codec.rotated(query, subtractingCentre: metric == .euclidean)
         let queryNorm = norm(query)
@@ -86,7 +88,7 @@ import CNephrite
         }
 
         // Only approximate searches look at signs.
-        let looksAtSigns = codec.signStride > 0 && deviations != nil
+        let looksAtSigns = usesSigns && codec.signStride > 0 && deviations != nil
         let count = rotated.count
         let signCount =
             looksAtSigns ? Int(nephrite_code_sign_weight_bits) * nephrite_code_sign_bytes(codec.dimension) : 0

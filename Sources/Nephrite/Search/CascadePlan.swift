@@ -36,11 +36,13 @@ struct CascadePlan: Sendable {
         // A few rows are compared sooner than the query is put into integers.
         if case .list(let slots) = request.rows, slots.count < Self.fewRows { usable = nil }
         self.codes = usable
-        usesSigns = Self.usesSigns(request, usable?.codec, rowCount: rowCount)
+        let usesSigns = Self.usesSigns(request, usable?.codec, rowCount: rowCount)
+        self.usesSigns = usesSigns
         codeQueries = request.queries.map { query in
             usable.flatMap { codes in
                 CodeQuery(
-                    codec: codes.codec, query: query, metric: metric, deviations: Self.deviations(request.mode))
+                    codec: codes.codec, query: query, metric: metric, deviations: Self.deviations(request.mode),
+                    usesSigns: usesSigns)
             }
         }
         shared = request.queries.map { _ in SharedThreshold() }
