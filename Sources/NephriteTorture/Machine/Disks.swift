@@ -34,6 +34,7 @@ struct LoopDisk: ~Copyable {
     /// Where it is mounted while it is.
     let path: String
     private let image: String
+    private let writesByPage: Bool
     private var isMounted = false
 
     /// Makes the file system in a sparse image.
@@ -42,9 +43,13 @@ struct LoopDisk: ~Copyable {
     ///   - image: the image's path.
     ///   - path: the mount point, a directory.
     ///   - byteCount: how large the file system says it is.
-    init(image: String, at path: String, byteCount: UInt64) throws {
+    ///   - writesByPage: whether each request to the device is one page, so that the image takes all of it or nothing. Linux
+    ///     6.18 reports the success of a request of which an image without space took a part, and `fdatasync` that of
+    ///     pages that are lost.
+    init(image: String, at path: String, byteCount: UInt64, writesByPage: Bool = false) throws {
         self.image = image
         self.path = path
+        self.writesByPage = writesByPage
         try Data().write(to: URL(fileURLWithPath: image))
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: image))
         try handle.truncate(atOffset: byteCount)
@@ -77,6 +82,7 @@ struct LoopDisk: ~Copyable {
         defer { close(device) }
         let end = name.firstIndex(of: 0) ?? name.endIndex
         let source = String(decoding: name[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        if writesByPage { try Machine.limitRequests(of: source, byteCount: Machine.pageByteCount) }
         unsafe try Machine.check(torture_mount(source, path, "ext4", options), "mounting \(source)")
         isMounted = true
     }

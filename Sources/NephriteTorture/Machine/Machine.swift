@@ -36,6 +36,16 @@ enum Machine {
         return program("mkfs.ext4") == nil ? "needs mkfs.ext4" : nil
     }
 
+    /// Bytes of a page of memory.
+    static var pageByteCount: Int { sysconf(Int32(_SC_PAGESIZE)) }
+
+    /// Has the kernel divide what goes to a block device, `/dev/…`, into requests of so many bytes at most; it stays so.
+    static func limitRequests(of device: String, byteCount: Int) throws {
+        let name = URL(fileURLWithPath: device).lastPathComponent
+        let setting = URL(fileURLWithPath: "/sys/block/\(name)/queue/max_sectors_kb")
+        try Data("\(byteCount >> 10)\n".utf8).write(to: setting)
+    }
+
     /// The path of a program, searched for where administrators' programs are too.
     static func program(_ name: String) -> String? {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""

@@ -22,7 +22,7 @@ struct SyncPart: TorturePart {
                 at: session.workspace.directory("fsync-image"), byteCount: Self.roomyByteCount)
             var disk = try LoopDisk(
                 image: memory.path + "/image", at: session.workspace.directory("fsync"),
-                byteCount: UInt64(Self.diskByteCount))
+                byteCount: UInt64(Self.diskByteCount), writesByPage: true)
             var oracle = ExerciseOracle(writerCount: Assault.writerCount)
             let end = report.rounds + Self.roundsPerDisk
             while session.goesOn(report), report.rounds < end {
