@@ -39,7 +39,7 @@ struct nephrite_code_set {
         const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
         float *upper);
     /// How many of the rows that wait reach a bound; and the step that takes the most promising of them out (see
-    /// nephrite_take_waiting). `slots` and `upper` have room for 16 more, `taken` for 32. Null: plain loops do it.
+    /// take_waiting in codes_search.c). `slots` and `upper` have room for 16 more, `taken` for 32. Null: plain loops do it.
     size_t (*count_reaching)(const float *upper, size_t count, float bound);
     size_t (*take_waiting)(
         float *upper, uint32_t *slots, size_t count, float threshold, float wanted, uint32_t *taken,

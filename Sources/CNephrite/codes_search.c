@@ -117,6 +117,10 @@ static size_t take_best(const nephrite_code_set *set, nephrite_code_search *sear
     return count;
 }
 
+static inline void prefetch_row(const uint8_t *row, size_t byte_count) {
+    for (size_t line = 0; line < byte_count; line += 64) __builtin_prefetch(row + line);
+}
+
 // Bounds the most promising of the rows that wait by both planes: they raise the threshold, which spares others.
 static void refine_best(const nephrite_code_set *set, nephrite_code_search *search) {
     const uint8_t *high[group_rows], *low[group_rows];
@@ -130,6 +134,8 @@ static void refine_best(const nephrite_code_set *set, nephrite_code_search *sear
         const ptrdiff_t offset = ((ptrdiff_t)slots[i] - (ptrdiff_t)rows->first_slot) * stride;
         high[i] = (const uint8_t *)rows->high + offset;
         low[i] = (const uint8_t *)rows->low + offset;
+        prefetch_row(high[i], (size_t)stride);
+        prefetch_row(low[i], (size_t)stride);
     }
     search->refined_count += count;
     uint32_t left = set->refine16(search->query, high, low, count, search->threshold, lower, upper);
@@ -143,10 +149,6 @@ static void refine_best(const nephrite_code_set *set, nephrite_code_search *sear
 
 void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search) {
     while (search->pending_count > 0) refine_best(set, search);
-}
-
-static inline void prefetch_row(const uint8_t *row, size_t byte_count) {
-    for (size_t line = 0; line < byte_count; line += 64) __builtin_prefetch(row + line);
 }
 
 // Rows that wait lie in one piece of memory: bounds them before rows of another come.

@@ -30,7 +30,7 @@ extension DatabaseSnapshot {
         _ queries: [[Float]], k: Int, options: SearchOptions = SearchOptions()
     ) async throws -> [[SearchHit]] {
         let request = try await request(queries, limit: k, options: options)
-        return try await searcher.search(self, request).rows.map { $0.map(hit) }
+        return try await searcher.search(self, request).rows.map(hits)
     }
 
     /// The records within a radius of a query, nearest first.
@@ -47,7 +47,7 @@ extension DatabaseSnapshot {
     ) async throws -> [SearchHit] {
         let request = try await request(query, within: radius, limit: limit, options: options)
         let metric = self.options.metric
-        return try await searcher.search(self, request).rows[0].map(hit).filter { metric.isWithin($0.score, radius) }
+        return hits(try await searcher.search(self, request).rows[0]).filter { metric.isWithin($0.score, radius) }
     }
 
     /// The request of a search within a radius; what it finds may be a little beyond.

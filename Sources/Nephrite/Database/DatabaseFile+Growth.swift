@@ -40,7 +40,8 @@ extension DatabaseFile {
         var buckets = max(layout.bucketCapacity, IDDirectory.minimumBucketCount)
         while idsWanted * 4 > buckets * 3 { buckets *= 2 }
         return GrowthPlan.Demand(
-            slots: neededSlots, payloadUnits: payload.highWater + need.payloadUnits, buckets: buckets)
+            slots: neededSlots, payloadUnits: payload.highWater + need.payloadUnits, buckets: buckets,
+            unitsPerSlot: slots.highWater > 0 ? Double(payload.highWater) / Double(slots.highWater) : 0)
     }
 
     /// Grows the file until a batch fits.

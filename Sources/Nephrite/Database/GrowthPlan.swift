@@ -11,17 +11,51 @@ enum GrowthPlan {
         var slots: Int
         var payloadUnits: Int
         var buckets: Int
+        /// Payload units that a slot has had so far, on average.
+        var unitsPerSlot = 0.0
     }
 
     /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
     ///
+    /// What the slots that there will be are likely to need of the other areas is added with them: three areas that double,
+    /// each when it is full, would make as many commits as they have doublings between them. It makes the file twice as long
+    /// at most: the first records may be unlike those to come.
+    ///
+    /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less, and all of them by what is
+    ///   only likely to be needed.
+    static func extents(
+        for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
+    ) -> [Extent]? {
+        let least = leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance)
+        guard let least, !least.isEmpty else { return least }
+        var grown = layout
+        for extent in least { grown.add(extent) }
+        var likely = demand
+        likely.slots = max(demand.slots, grown.slotCapacity(stride: stride))
+        let units = Double(likely.slots) * demand.unitsPerSlot * (1 + unitMargin)
+        likely.payloadUnits = max(demand.payloadUnits, Int(min(units, Double(FormatLimits.payloadUnitCount))))
+        while likely.slots * 4 > likely.buckets * 3 { likely.buckets *= 2 }
+        guard
+            let extents = leastExtents(for: likely, layout: layout, stride: stride, allowance: allowance),
+            byteCount(extents) - byteCount(least) <= min(allowance, Int(grown.fileByteCount))
+        else { return least }
+        return extents
+    }
+
+    /// The share that the payloads of slots to come may be longer by than those so far, without another growth.
+    private static let unitMargin = 1.0 / 8
+
+    private static func byteCount(_ extents: [Extent]) -> Int {
+        extents.reduce(0) { $0 + Int($1.unitCount) * FormatLimits.extentUnitByteCount }
+    }
+
+    /// The extents that a demand cannot do without.
+    ///
     /// Areas double until they grow by 32 MiB at a time, then grow by a quarter of their size, or to the demand if that
     /// is more, so that the number of extents stays logarithmic; index regions are allocated twice so that a checkpoint
     /// never needs new space.
-    ///
-    /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less.
-    static func extents(
-        for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
+    private static func leastExtents(
+        for demand: Demand, layout: FileLayout, stride: Int, allowance: Int
     ) -> [Extent]? {
         var planned: [Extent] = []
         var next = layout.endUnit

@@ -1,5 +1,6 @@
 /// Runs searches over snapshots: divides the slots among the store's search threads and merges what they find. Snapshots
 /// hand it requests; it hands back rows.
+import CNephrite
 import StorageFormat
 import StorageIO
 
@@ -121,6 +122,18 @@ extension DatabaseSnapshot {
         let entry = records[Int(slot)]
         return unsafe UnsafeRawBufferPointer(start: payloadAddress(entry), count: Int(entry.idLength))
     }
+
+    /// What users see of rows. Their ids lie anywhere in memory: some are on their way while one is read.
+    func hits(_ rows: [TopK.Entry]) -> [SearchHit] {
+        let ahead = 12
+        for row in rows.prefix(ahead) { prefetchID(row.slot) }
+        return rows.indices.map { index in
+            if index + ahead < rows.count { prefetchID(rows[index + ahead].slot) }
+            return hit(rows[index])
+        }
+    }
+
+    private func prefetchID(_ slot: UInt32) { unsafe nephrite_prefetch(payloadAddress(records[Int(slot)])) }
 
     /// What users see of a row.
     func hit(_ row: TopK.Entry) -> SearchHit {

@@ -36,6 +36,7 @@ struct LogTask {
             await process(batch)
         }
         writeMarker()
+        zeroAhead()
     }
 
     private mutating func process(_ batch: CommitQueue.Batch) async {
@@ -383,6 +384,18 @@ struct LogTask {
         let marker = LogBuffer(capacity: 64)
         _ = marker.appendRecord(.syncMarker, database: 0, bodyLength: 0)
         write(note: marker)
+    }
+
+    /// Readies the segment for small commits to come, now that nothing waits.
+    private mutating func zeroAhead() {
+        guard log.queue.failure == nil else { return }
+        do {
+            try segment.zeroAheadWhileIdle()
+        } catch  where error.isOutOfSpace {
+            // A commit that cannot do without will tell.
+        } catch {
+            fence(StoreError(error), unknown: [], unwritten: [])
+        }
     }
 
     private mutating func synchronize(for waiters: [CheckedContinuation<Void, any Error>]) {

@@ -123,6 +123,15 @@ struct SegmentWriter: Sendable {
         try unsafe write([marker.bytes], byteCount: marker.count, isSynced: false)
     }
 
+    /// Writes more zeros ahead when half of them have been overwritten, and sets the disk to work on them: for when nothing
+    /// waits, so that no small commit has to.
+    mutating func zeroAheadWhileIdle() throws(FileSystemError) {
+        let start = zeroedUpTo
+        guard start > position, start - position < UInt64(Self.zeroAheadByteCount / 2), start < capacity else { return }
+        try zeroAhead(of: start + 1)
+        try file.startWriteback(offset: start, length: zeroedUpTo - start)
+    }
+
     private mutating func zeroAhead(of end: UInt64) throws(FileSystemError) {
         guard end > zeroedUpTo else { return }
         let start = max(zeroedUpTo, position)

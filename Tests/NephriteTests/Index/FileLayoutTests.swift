@@ -77,7 +77,8 @@ import Testing
                 while slots * 4 > buckets * 3 { buckets *= 2 }
                 var units = layout.payloadUnitCapacity
                 if growsPayload, units < FormatLimits.payloadUnitCount { units += 1 }
-                let demand = GrowthPlan.Demand(slots: slots, payloadUnits: units, buckets: buckets)
+                let demand = GrowthPlan.Demand(
+                    slots: slots, payloadUnits: units, buckets: buckets, unitsPerSlot: growsPayload ? 3 : 0)
                 guard let extents = GrowthPlan.extents(for: demand, layout: layout, stride: stride) else {
                     return false
                 }
@@ -146,6 +147,53 @@ import Testing
         #expect(extents.count == 5)
         #expect(layout.slotCapacity(stride: 512) >= 1_000_000 && layout.payloadUnitCapacity >= 3_000_000)
         #expect(layout.bucketCapacity >= 1 << 21)
+    }
+
+    @Test("What grows with the vectors' area lasts until that is full")
+    func foresight() throws {
+        let stride = 512
+        let batch = 1_000
+        var layout = FileLayout(extents: [])
+        var slots = 0
+        var growths = 0
+        for _ in 0..<200 {
+            // Three units a slot, and in the end an eighth more.
+            let units = 3 * slots + (slots > 150_000 ? slots / 9 : 0)
+            slots += batch
+            var demand = GrowthPlan.Demand(
+                slots: slots, payloadUnits: units + 3 * batch, buckets: IDDirectory.minimumBucketCount,
+                unitsPerSlot: 3)
+            while slots * 4 > demand.buckets * 3 { demand.buckets *= 2 }
+            let isFull = layout.slotCapacity(stride: stride) < slots
+            let extents = try #require(GrowthPlan.extents(for: demand, layout: layout, stride: stride))
+            #expect(isFull || extents.isEmpty, "something else than the vectors' area grows at \(slots) slots")
+            growths += extents.isEmpty ? 0 : 1
+            for extent in extents { layout.add(extent) }
+            #expect(layout.slotCapacity(stride: stride) >= slots)
+        }
+        #expect(growths <= 10)
+    }
+
+    @Test("What is only likely to be needed is left out where the allowance does not reach, or the format")
+    func foresightWithinLimits() throws {
+        var demand = GrowthPlan.Demand(slots: 1, payloadUnits: 1, buckets: 512, unitsPerSlot: 1_000)
+        let empty = FileLayout(extents: [])
+        func layout(_ allowance: Int, _ demand: GrowthPlan.Demand) throws -> FileLayout {
+            try FileLayout(
+                extents: #require(GrowthPlan.extents(for: demand, layout: empty, stride: 64, allowance: allowance)))
+        }
+        // 64 KiB have 1,024 slots of 64 bytes, which would want 36 MB of payload: more than the file has.
+        #expect(try layout(.max, demand).payloadUnitCapacity == 2_048)
+        demand.payloadUnits = 700_000
+        #expect(try layout(.max, demand).payloadUnitCapacity >= 1_024 * 1_000)
+        #expect(try layout(10 << 20, demand).payloadUnitCapacity < 702_000)
+        // What one area alone could have of the format's units, and of the file's, is not all to be had.
+        demand.payloadUnits = FormatLimits.payloadUnitCount / 2 + 1
+        demand.unitsPerSlot = 1e12
+        #expect(try layout(.max, demand).payloadUnitCapacity == FormatLimits.payloadUnitCount)
+        demand.slots = FormatLimits.slotCount
+        demand.payloadUnits = 1
+        #expect(try layout(.max, demand).slotCapacity(stride: 64) == FormatLimits.slotCount)
     }
 
     @Test("Beyond the format's limits there is no plan")
