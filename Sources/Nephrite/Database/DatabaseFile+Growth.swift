@@ -39,9 +39,12 @@ extension DatabaseFile {
         if slotsFit, unitsFit, bucketsFit { return nil }
         var buckets = max(layout.bucketCapacity, IDDirectory.minimumBucketCount)
         while idsWanted * 4 > buckets * 3 { buckets *= 2 }
+        let units = payload.highWater + need.payloadUnits
+        // A bulk batch has slots before it has payloads, and asks for one and then for the other.
+        let slotsOfUnits = slots.highWater + (need.payloadUnits > 0 ? need.slots : 0)
         return GrowthPlan.Demand(
-            slots: neededSlots, payloadUnits: payload.highWater + need.payloadUnits, buckets: buckets,
-            unitsPerSlot: slots.highWater > 0 ? Double(payload.highWater) / Double(slots.highWater) : 0)
+            slots: neededSlots, payloadUnits: units, buckets: buckets,
+            unitsPerSlot: slotsOfUnits > 0 ? Double(units) / Double(slotsOfUnits) : 0, batchSlots: need.slots)
     }
 
     /// Grows the file until a batch fits.

@@ -13,20 +13,23 @@ enum GrowthPlan {
         var buckets: Int
         /// Payload units that a slot has had so far, on average.
         var unitsPerSlot = 0.0
+        /// Slots that the batch takes which asks for this.
+        var batchSlots = 0
     }
 
     /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
     ///
     /// What the slots that there will be are likely to need of the other areas is added with them: three areas that double,
     /// each when it is full, would make as many commits as they have doublings between them. It makes the file twice as long
-    /// at most: the first records may be unlike those to come.
+    /// at most: the first records may be unlike those to come. And a batch is followed by others, so that vectors get room for
+    /// some of its size, as long as that is no more than they would double by.
     ///
     /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less, and all of them by what is
     ///   only likely to be needed.
     static func extents(
         for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
     ) -> [Extent]? {
-        let least = leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance)
+        let least = extentsForBatches(demand, layout: layout, stride: stride, allowance: allowance)
         guard let least, !least.isEmpty else { return least }
         var grown = layout
         for extent in least { grown.add(extent) }
@@ -40,6 +43,23 @@ enum GrowthPlan {
             byteCount(extents) - byteCount(least) <= min(allowance, Int(grown.fileByteCount))
         else { return least }
         return extents
+    }
+
+    /// Batches that vectors get room for when one of them needs more.
+    private static let batchCount = 4
+
+    /// The extents for a demand, and for more batches like the one that it comes from.
+    private static func extentsForBatches(
+        _ demand: Demand, layout: FileLayout, stride: Int, allowance: Int
+    ) -> [Extent]? {
+        let least = leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance)
+        let more = (batchCount - 1) * demand.batchSlots
+        guard let least, demand.batchSlots > 1, demand.slots > layout.slotCapacity(stride: stride),
+            more * stride <= min(allowance, doubledByteCount)
+        else { return least }
+        var demand = demand
+        demand.slots += more
+        return leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance) ?? least
     }
 
     /// The share that the payloads of slots to come may be longer by than those so far, without another growth.

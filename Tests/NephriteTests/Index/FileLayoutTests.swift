@@ -174,6 +174,22 @@ import Testing
         #expect(growths <= 10)
     }
 
+    @Test("A batch finds room for three more of its size, one record does not, nor a batch of many megabytes")
+    func batches() throws {
+        let empty = FileLayout(extents: [])
+        func capacity(_ count: Int, stride: Int, allowance: Int = .max) throws -> Int {
+            let demand = GrowthPlan.Demand(slots: count, payloadUnits: 1, buckets: 512, batchSlots: count)
+            let extents = try #require(
+                GrowthPlan.extents(for: demand, layout: empty, stride: stride, allowance: allowance))
+            return FileLayout(extents: extents).slotCapacity(stride: stride)
+        }
+        #expect(try (4_000..<4_300).contains(capacity(1_000, stride: 512)))
+        #expect(try (1_000..<1_100).contains(capacity(1_000, stride: 512, allowance: 1 << 20)))
+        #expect(try capacity(1, stride: 262_144) == 1)
+        #expect(try (100_000..<100_200).contains(capacity(100_000, stride: 512)))
+        #expect(try capacity(FormatLimits.slotCount - 1, stride: 64) >= FormatLimits.slotCount - 1)
+    }
+
     @Test("What is only likely to be needed is left out where the allowance does not reach, or the format")
     func foresightWithinLimits() throws {
         var demand = GrowthPlan.Demand(slots: 1, payloadUnits: 1, buckets: 512, unitsPerSlot: 1_000)
