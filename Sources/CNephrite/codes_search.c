@@ -130,12 +130,15 @@ static void refine_best(const nephrite_code_set *set, nephrite_code_search *sear
     if (count == 0) return;
     const nephrite_code_rows *rows = &search->pending_rows;
     const ptrdiff_t stride = (ptrdiff_t)row_stride(search);
+    // Of long rows the hardware fetches the rest. Codes that are not in a cache were asked for when their rows began to wait.
+    const size_t fetched_bytes = stride < 1024 ? (size_t)stride : 1024;
     for (size_t i = 0; i < count; i += 1) {
         const ptrdiff_t offset = ((ptrdiff_t)slots[i] - (ptrdiff_t)rows->first_slot) * stride;
         high[i] = (const uint8_t *)rows->high + offset;
         low[i] = (const uint8_t *)rows->low + offset;
-        prefetch_row(high[i], (size_t)stride);
-        prefetch_row(low[i], (size_t)stride);
+        if (!search->is_cached) continue;
+        prefetch_row(high[i], fetched_bytes);
+        prefetch_row(low[i], fetched_bytes);
     }
     search->refined_count += count;
     uint32_t left = set->refine16(search->query, high, low, count, search->threshold, lower, upper);

@@ -5,6 +5,10 @@ import StorageFormat
 enum GrowthPlan {
     /// Up to this size an area doubles: each growth costs a commit of its own.
     private static let doubledByteCount = 32 << 20
+    /// Batches that vectors get room for when one of them needs more.
+    private static let batchCount = 4
+    /// The share that the payloads of slots to come may be longer by than those so far, without another growth.
+    private static let unitMargin = 1.0 / 8
 
     /// What must fit after growing.
     struct Demand: Sendable {
@@ -19,51 +23,53 @@ enum GrowthPlan {
 
     /// The extents to add, or nil when a format limit is in the way; empty when all fits already.
     ///
-    /// What the slots that there will be are likely to need of the other areas is added with them: three areas that double,
-    /// each when it is full, would make as many commits as they have doublings between them. It makes the file twice as long
-    /// at most: the first records may be unlike those to come. And a batch is followed by others, so that vectors get room for
-    /// some of its size, as long as that is no more than they would double by.
+    /// Two things are added that are only likely to be needed, as long as no more than the allowance is added in all. A
+    /// batch that is not the first is followed by others: vectors get room for three more of its size, up to 32 MiB. And
+    /// what the slots that there will be are likely to need of the other areas is added with them: three areas that
+    /// double, each when it is full, would make as many commits as they have doublings between them. That does not double
+    /// the file again: the first records may be unlike those to come.
     ///
-    /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less, and all of them by what is
-    ///   only likely to be needed.
+    /// - Parameter allowance: bytes that an area may at most grow by when the demand is for less.
     static func extents(
         for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
     ) -> [Extent]? {
+        precondition(demand.buckets > 0, "a directory has buckets")
         let least = extentsForBatches(demand, layout: layout, stride: stride, allowance: allowance)
         guard let least, !least.isEmpty else { return least }
         var grown = layout
         for extent in least { grown.add(extent) }
         var likely = demand
         likely.slots = max(demand.slots, grown.slotCapacity(stride: stride))
-        let units = Double(likely.slots) * demand.unitsPerSlot * (1 + unitMargin)
-        likely.payloadUnits = max(demand.payloadUnits, Int(min(units, Double(FormatLimits.payloadUnitCount))))
         while likely.slots * 4 > likely.buckets * 3 { likely.buckets *= 2 }
-        guard
-            let extents = leastExtents(for: likely, layout: layout, stride: stride, allowance: allowance),
-            byteCount(extents) - byteCount(least) <= min(allowance, Int(grown.fileByteCount))
-        else { return least }
-        return extents
+        // Where payloads would take too much, the directory alone may not.
+        for unitsPerSlot in [demand.unitsPerSlot, 0] {
+            let units = Double(likely.slots) * unitsPerSlot * (1 + unitMargin)
+            likely.payloadUnits = max(demand.payloadUnits, Int(min(units, Double(FormatLimits.payloadUnitCount))))
+            if let extents = leastExtents(for: likely, layout: layout, stride: stride, allowance: allowance),
+                byteCount(extents) <= allowance,
+                byteCount(extents) - byteCount(least) <= Int(grown.fileByteCount)
+            {
+                return extents
+            }
+        }
+        return least
     }
-
-    /// Batches that vectors get room for when one of them needs more.
-    private static let batchCount = 4
 
     /// The extents for a demand, and for more batches like the one that it comes from.
     private static func extentsForBatches(
         _ demand: Demand, layout: FileLayout, stride: Int, allowance: Int
     ) -> [Extent]? {
         let least = leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance)
+        let capacity = layout.slotCapacity(stride: stride)
         let more = (batchCount - 1) * demand.batchSlots
-        guard let least, demand.batchSlots > 1, demand.slots > layout.slotCapacity(stride: stride),
-            more * stride <= min(allowance, doubledByteCount)
+        guard let least, demand.batchSlots > 1, demand.slots > capacity, capacity > 0, more * stride <= doubledByteCount
         else { return least }
         var demand = demand
         demand.slots += more
-        return leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance) ?? least
+        let extents = leastExtents(for: demand, layout: layout, stride: stride, allowance: allowance)
+        guard let extents, byteCount(extents) <= allowance else { return least }
+        return extents
     }
-
-    /// The share that the payloads of slots to come may be longer by than those so far, without another growth.
-    private static let unitMargin = 1.0 / 8
 
     private static func byteCount(_ extents: [Extent]) -> Int {
         extents.reduce(0) { $0 + Int($1.unitCount) * FormatLimits.extentUnitByteCount }

@@ -391,8 +391,6 @@ struct LogTask {
         guard log.queue.failure == nil else { return }
         do {
             try segment.zeroAheadWhileIdle()
-        } catch  where error.isOutOfSpace {
-            // A commit that cannot do without will tell.
         } catch {
             fence(StoreError(error), unknown: [], unwritten: [])
         }

@@ -16,6 +16,8 @@ struct SegmentWriter: Sendable {
     private(set) var previousChecksum: UInt32
     private let saltSeed: UInt32
     private var zeroedUpTo: UInt64
+    /// Whether the disk had no room for zeros: then commits do without.
+    private var hasNoRoomForZeros = false
     /// The LSN of the last commit in it.
     var lastLSN: UInt64
 
@@ -110,7 +112,7 @@ struct SegmentWriter: Sendable {
     mutating func write(
         _ buffers: [UnsafeRawBufferPointer], byteCount: Int, isSynced: Bool = true
     ) throws(FileSystemError) {
-        if isSynced, byteCount < Self.smallGroupByteCount { try zeroAhead(of: position + UInt64(byteCount)) }
+        if isSynced, byteCount < Self.smallGroupByteCount { _ = try zeroAhead(of: position + UInt64(byteCount)) }
         try unsafe file.writeFully(buffers, at: position)
         position += UInt64(byteCount)
     }
@@ -123,22 +125,28 @@ struct SegmentWriter: Sendable {
         try unsafe write([marker.bytes], byteCount: marker.count, isSynced: false)
     }
 
-    /// Writes more zeros ahead when half of them have been overwritten, and sets the disk to work on them: for when nothing
-    /// waits, so that no small commit has to.
+    /// Writes more zeros ahead when half of them have been overwritten, and sets the disk to work on them: while nothing waits,
+    /// rather than in a small commit.
     mutating func zeroAheadWhileIdle() throws(FileSystemError) {
         let start = zeroedUpTo
         guard start > position, start - position < UInt64(Self.zeroAheadByteCount / 2), start < capacity else { return }
-        try zeroAhead(of: start + 1)
-        try file.startWriteback(offset: start, length: zeroedUpTo - start)
+        if try zeroAhead(of: start + 1) { try file.startWriteback(offset: start, length: zeroedUpTo - start) }
     }
 
-    private mutating func zeroAhead(of end: UInt64) throws(FileSystemError) {
-        guard end > zeroedUpTo else { return }
+    /// Writes zeros up to `end` and beyond where there are none yet; whether it wrote any.
+    private mutating func zeroAhead(of end: UInt64) throws(FileSystemError) -> Bool {
+        guard end > zeroedUpTo, !hasNoRoomForZeros else { return false }
         let start = max(zeroedUpTo, position)
         let target = min(capacity, start + UInt64(Self.zeroAheadByteCount))
-        guard target > start else { return }
-        try file.writeBytes([UInt8](repeating: 0, count: Int(target - start)), at: start)
+        guard target > start else { return false }
+        do {
+            try file.writeBytes([UInt8](repeating: 0, count: Int(target - start)), at: start)
+        } catch  where error.isOutOfSpace {
+            hasNoRoomForZeros = true
+            return false
+        }
         zeroedUpTo = target
+        return true
     }
 
     /// What is needed to take a group back that could not be written.

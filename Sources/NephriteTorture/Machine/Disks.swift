@@ -36,6 +36,8 @@ struct LoopDisk: ~Copyable {
     private let image: String
     private let writesByPage: Bool
     private var isMounted = false
+    /// The device whose requests are limited, and what its limit was.
+    private var limited: (device: String, kibibytes: Int)?
 
     /// Makes the file system in a sparse image.
     ///
@@ -72,7 +74,10 @@ struct LoopDisk: ~Copyable {
         try handle.close()
     }
 
-    deinit { if isMounted { _ = unsafe torture_unmount(path) } }
+    deinit {
+        if let limited { _ = try? Machine.limitRequests(of: limited.device, kibibytes: limited.kibibytes) }
+        if isMounted { _ = unsafe torture_unmount(path) }
+    }
 
     /// Attaches a loop device and mounts it; the kernel replays the file system's journal.
     mutating func mount(_ options: String) throws {
@@ -82,13 +87,18 @@ struct LoopDisk: ~Copyable {
         defer { close(device) }
         let end = name.firstIndex(of: 0) ?? name.endIndex
         let source = String(decoding: name[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
-        if writesByPage { try Machine.limitRequests(of: source, byteCount: Machine.pageByteCount) }
+        if writesByPage {
+            let before = try Machine.limitRequests(of: source, kibibytes: Machine.pageByteCount >> 10)
+            limited = (source, before)
+        }
         unsafe try Machine.check(torture_mount(source, path, "ext4", options), "mounting \(source)")
         isMounted = true
     }
 
     /// Unmounts it, which detaches the loop device.
     mutating func unmount() throws {
+        if let limited { _ = try Machine.limitRequests(of: limited.device, kibibytes: limited.kibibytes) }
+        limited = nil
         unsafe try Machine.check(torture_unmount(path), "unmounting \(path)")
         isMounted = false
     }

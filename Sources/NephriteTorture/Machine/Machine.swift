@@ -39,11 +39,19 @@ enum Machine {
     /// Bytes of a page of memory.
     static var pageByteCount: Int { sysconf(Int32(_SC_PAGESIZE)) }
 
-    /// Has the kernel divide what goes to a block device, `/dev/…`, into requests of so many bytes at most; it stays so.
-    static func limitRequests(of device: String, byteCount: Int) throws {
+    /// Has the kernel divide what goes to a block device into requests of a limited length.
+    ///
+    /// - Parameters:
+    ///   - device: `/dev/…`; it stays so for whoever attaches something to it next.
+    ///   - kibibytes: the limit.
+    /// - Returns: what the limit was.
+    static func limitRequests(of device: String, kibibytes: Int) throws -> Int {
         let name = URL(fileURLWithPath: device).lastPathComponent
         let setting = URL(fileURLWithPath: "/sys/block/\(name)/queue/max_sectors_kb")
-        try Data("\(byteCount >> 10)\n".utf8).write(to: setting)
+        let before = try String(contentsOf: setting, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        try Data("\(kibibytes)\n".utf8).write(to: setting)
+        guard let limit = Int(before) else { throw TortureFailure(description: "\(setting.path) says “\(before)”.") }
+        return limit
     }
 
     /// The path of a program, searched for where administrators' programs are too.

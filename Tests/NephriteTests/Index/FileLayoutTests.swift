@@ -149,67 +149,109 @@ import Testing
         #expect(layout.bucketCapacity >= 1 << 21)
     }
 
-    @Test("What grows with the vectors' area lasts until that is full")
-    func foresight() throws {
+    /// The growths of 200 batches of 1,000 whose payloads take three units a slot on average so far, and in the second half
+    /// the share `more` more.
+    private static func growths(more: Double, batchSlots: Int = 0) throws -> (count: Int, ofPayloadAlone: Int) {
         let stride = 512
-        let batch = 1_000
         var layout = FileLayout(extents: [])
-        var slots = 0
-        var growths = 0
-        for _ in 0..<200 {
-            // Three units a slot, and in the end an eighth more.
-            let units = 3 * slots + (slots > 150_000 ? slots / 9 : 0)
-            slots += batch
+        var growths = (count: 0, ofPayloadAlone: 0)
+        for batch in 1...200 {
+            let slots = batch * 1_000
+            let units = 3 * slots + Int(more * 3 * Double(slots > 100_000 ? slots : 0))
             var demand = GrowthPlan.Demand(
-                slots: slots, payloadUnits: units + 3 * batch, buckets: IDDirectory.minimumBucketCount,
-                unitsPerSlot: 3)
+                slots: slots, payloadUnits: units, buckets: IDDirectory.minimumBucketCount, unitsPerSlot: 3,
+                batchSlots: batchSlots)
             while slots * 4 > demand.buckets * 3 { demand.buckets *= 2 }
             let isFull = layout.slotCapacity(stride: stride) < slots
             let extents = try #require(GrowthPlan.extents(for: demand, layout: layout, stride: stride))
-            #expect(isFull || extents.isEmpty, "something else than the vectors' area grows at \(slots) slots")
-            growths += extents.isEmpty ? 0 : 1
+            growths.count += extents.isEmpty ? 0 : 1
+            growths.ofPayloadAlone += extents.isEmpty || isFull ? 0 : 1
             for extent in extents { layout.add(extent) }
-            #expect(layout.slotCapacity(stride: stride) >= slots)
+            #expect(layout.slotCapacity(stride: stride) >= slots && layout.payloadUnitCapacity >= units)
+            #expect(layout.bucketCapacity >= demand.buckets)
         }
-        #expect(growths <= 10)
+        return growths
     }
 
-    @Test("A batch finds room for three more of its size, one record does not, nor a batch of many megabytes")
+    @Test(
+        "What grows with the vectors' area lasts until that is full, if payloads are an eighth longer than before, too")
+    func foresight() throws {
+        for more in [0, 0.12] {
+            let growths = try Self.growths(more: more)
+            #expect(growths.count <= 10)
+            #expect(growths.ofPayloadAlone == 0)
+        }
+        #expect(try Self.growths(more: 1).ofPayloadAlone > 0)
+        // An eighth more than three units for each of 20,480 slots, which are 10 MiB.
+        let demand = GrowthPlan.Demand(slots: 20_480, payloadUnits: 61_440, buckets: 512, unitsPerSlot: 3)
+        let extents = try #require(GrowthPlan.extents(for: demand, layout: FileLayout(extents: []), stride: 512))
+        #expect((69_120..<71_200).contains(FileLayout(extents: extents).payloadUnitCapacity))
+        #expect(try Self.growths(more: 0, batchSlots: 1_000).count < Self.growths(more: 0).count)
+    }
+
+    @Test(
+        "A batch that is not the first finds room for three more of its size; one record does not, nor one of many megabytes"
+    )
     func batches() throws {
-        let empty = FileLayout(extents: [])
-        func capacity(_ count: Int, stride: Int, allowance: Int = .max) throws -> Int {
-            let demand = GrowthPlan.Demand(slots: count, payloadUnits: 1, buckets: 512, batchSlots: count)
+        func capacity(
+            _ count: Int, stride: Int, from units: UInt32 = 1, allowance: Int = .max
+        ) throws -> Int {
+            let layout = FileLayout(
+                extents: units == 0
+                    ? []
+                    : [
+                        Extent(kind: .vectors, startUnit: 1, unitCount: units),
+                        Extent(kind: .recordTable, startUnit: 1 + units, unitCount: 2),
+                    ])
+            let have = layout.slotCapacity(stride: stride)
+            let demand = GrowthPlan.Demand(
+                slots: have + count, payloadUnits: 1, buckets: 512, batchSlots: count)
             let extents = try #require(
-                GrowthPlan.extents(for: demand, layout: empty, stride: stride, allowance: allowance))
-            return FileLayout(extents: extents).slotCapacity(stride: stride)
+                GrowthPlan.extents(for: demand, layout: layout, stride: stride, allowance: allowance))
+            return FileLayout(extents: layout.extents + extents).slotCapacity(stride: stride) - have
         }
         #expect(try (4_000..<4_300).contains(capacity(1_000, stride: 512)))
+        #expect(try (1_000..<1_100).contains(capacity(1_000, stride: 512, from: 0)))
         #expect(try (1_000..<1_100).contains(capacity(1_000, stride: 512, allowance: 1 << 20)))
-        #expect(try capacity(1, stride: 262_144) == 1)
+        #expect(try capacity(1, stride: 65_536) == 1)
         #expect(try (100_000..<100_200).contains(capacity(100_000, stride: 512)))
-        #expect(try capacity(FormatLimits.slotCount - 1, stride: 64) >= FormatLimits.slotCount - 1)
     }
 
-    @Test("What is only likely to be needed is left out where the allowance does not reach, or the format")
+    @Test("Three more batches would be more slots than the format has: the one that asks gets its room")
+    func lastBatch() throws {
+        let last = FormatLimits.slotCount - 1_500
+        let extents = try #require(
+            GrowthPlan.extents(
+                for: .init(slots: last, payloadUnits: 1, buckets: 1 << 32), layout: FileLayout(extents: []),
+                stride: 64, allowance: 0))
+        var layout = FileLayout(extents: extents)
+        let demand = GrowthPlan.Demand(slots: last + 1_000, payloadUnits: 1, buckets: 1 << 32, batchSlots: 1_000)
+        #expect(layout.slotCapacity(stride: 64) < demand.slots)
+        for extent in try #require(GrowthPlan.extents(for: demand, layout: layout, stride: 64)) { layout.add(extent) }
+        #expect(layout.slotCapacity(stride: 64) >= demand.slots)
+    }
+
+    @Test(
+        "What is only likely to be needed is left out where the allowance does not reach, or the file would double again"
+    )
     func foresightWithinLimits() throws {
         var demand = GrowthPlan.Demand(slots: 1, payloadUnits: 1, buckets: 512, unitsPerSlot: 1_000)
         let empty = FileLayout(extents: [])
-        func layout(_ allowance: Int, _ demand: GrowthPlan.Demand) throws -> FileLayout {
+        func layout(_ allowance: Int) throws -> FileLayout {
             try FileLayout(
                 extents: #require(GrowthPlan.extents(for: demand, layout: empty, stride: 64, allowance: allowance)))
         }
         // 64 KiB have 1,024 slots of 64 bytes, which would want 36 MB of payload: more than the file has.
-        #expect(try layout(.max, demand).payloadUnitCapacity == 2_048)
+        #expect(try layout(.max).payloadUnitCapacity == 2_048)
+        // Their ids want no more than the directory has anyway.
+        #expect(try layout(.max).bucketCapacity >= 2_048)
         demand.payloadUnits = 700_000
-        #expect(try layout(.max, demand).payloadUnitCapacity >= 1_024 * 1_000)
-        #expect(try layout(10 << 20, demand).payloadUnitCapacity < 702_000)
-        // What one area alone could have of the format's units, and of the file's, is not all to be had.
+        #expect(try layout(.max).payloadUnitCapacity >= 1_024 * 1_000)
+        #expect(try layout(30 << 20).payloadUnitCapacity < 702_000)
+        // An average that no heap can have is cut to what the format has.
         demand.payloadUnits = FormatLimits.payloadUnitCount / 2 + 1
         demand.unitsPerSlot = 1e12
-        #expect(try layout(.max, demand).payloadUnitCapacity == FormatLimits.payloadUnitCount)
-        demand.slots = FormatLimits.slotCount
-        demand.payloadUnits = 1
-        #expect(try layout(.max, demand).slotCapacity(stride: 64) == FormatLimits.slotCount)
+        #expect(try layout(.max).payloadUnitCapacity == FormatLimits.payloadUnitCount)
     }
 
     @Test("Beyond the format's limits there is no plan")
