@@ -33,13 +33,13 @@ enum GrowthPlan {
     static func extents(
         for demand: Demand, layout: FileLayout, stride: Int, allowance: Int = .max
     ) -> [Extent]? {
-        precondition(demand.buckets > 0, "a directory has buckets")
         let least = extentsForBatches(demand, layout: layout, stride: stride, allowance: allowance)
         guard let least, !least.isEmpty else { return least }
         var grown = layout
         for extent in least { grown.add(extent) }
         var likely = demand
         likely.slots = max(demand.slots, grown.slotCapacity(stride: stride))
+        likely.buckets = max(demand.buckets, IDDirectory.minimumBucketCount)
         while likely.slots * 4 > likely.buckets * 3 { likely.buckets *= 2 }
         // Where payloads would take too much, the directory alone may not.
         for unitsPerSlot in [demand.unitsPerSlot, 0] {
