@@ -254,6 +254,11 @@ static uint64_t scan(
 
 int nephrite_code_dense_count(const nephrite_code_set *set) { return nephrite_code_dense_rows(set); }
 
+// Where the implementation has no upper bounds by themselves, lower ones have to go somewhere.
+static inline float *lower_or(const nephrite_code_set *set, float *lower, float *spare) {
+    return lower != NULL || set->rows64 != NULL ? lower : spare;
+}
+
 static inline int is_dense(const nephrite_code_set *set, uint64_t mask) {
     return __builtin_popcountll(mask) >= nephrite_code_dense_rows(set);
 }
@@ -261,16 +266,22 @@ static inline int is_dense(const nephrite_code_set *set, uint64_t mask) {
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
+    _Alignas(64) float lowers[nephrite_code_block_rows], uppers[nephrite_code_block_rows];
     if (mask == 0) return 0;
-    if (is_dense(set, mask)) return set->block64(query, 0, (const uint8_t *)rows, threshold, lower, upper) & mask;
+    if (is_dense(set, mask)) {
+        return set->block64(
+                   query, 0, (const uint8_t *)rows, threshold, lower_or(set, lower, lowers), upper) & mask;
+    }
     struct block block;
     gather(&block, nephrite_code_nibble_bytes(query->dimension), (const uint8_t *)rows, mask);
-    if (set->rows64 == NULL) return scan(set, query, &block, mask, threshold, lower, upper);
-    _Alignas(64) float lowers[nephrite_code_block_rows], uppers[nephrite_code_block_rows];
-    uint64_t rest = set->rows64(query, block.rows, block.count, threshold, lowers, uppers), survivors = 0;
+    if (set->rows64 == NULL) {
+        return scan(set, query, &block, mask, threshold, lower_or(set, lower, lowers), upper);
+    }
+    uint64_t rest = set->rows64(query, block.rows, block.count, threshold, lower == NULL ? NULL : lowers, uppers);
+    uint64_t survivors = 0;
     for (; rest != 0; rest &= rest - 1) {
         const int found = __builtin_ctzll(rest), place = block.places[found];
-        lower[place] = lowers[found];
+        if (lower != NULL) lower[place] = lowers[found];
         upper[place] = uppers[found];
         survivors |= (uint64_t)1 << place;
     }
@@ -280,8 +291,13 @@ uint64_t nephrite_code_scan(
 uint64_t nephrite_code_scan_signs(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper) {
+    _Alignas(64) float lowers[nephrite_code_block_rows];
     if (mask == 0) return 0;
-    if (is_dense(set, mask)) return set->block64(query, 1, (const uint8_t *)rows, threshold, lower, upper) & mask;
+    if (is_dense(set, mask)) {
+        return set->block64(
+                   query, 1, (const uint8_t *)rows, threshold, lower_or(set, lower, lowers), upper) & mask;
+    }
+    if (lower == NULL) lower = lowers;
     struct block block;
     gather(&block, nephrite_code_sign_bytes(query->dimension), (const uint8_t *)rows, mask);
     _Alignas(64) float sums[nephrite_code_block_rows];
@@ -320,7 +336,9 @@ size_t nephrite_code_scan_blocks(
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper) {
+    _Alignas(64) float lowers[nephrite_code_block_rows];
     if (count == 0) return 0;
+    if (lower == NULL) lower = lower_or(set, lower, lowers);
     if (set->rows64 != NULL) {
         return set->rows64(query, (const uint8_t *const *)rows, count, threshold, lower, upper);
     }

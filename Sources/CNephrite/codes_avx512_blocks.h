@@ -1,36 +1,85 @@
-// Blocks of 64 rows for codes_avx512.c: a rough upper bound first, which needs no root and no division, and the bounds
-// themselves for the rows that it leaves.
+// Blocks of 64 rows for codes_avx512.c: an upper bound of 16 rows at a time that needs no root and no branch, and the
+// bounds themselves where they are wanted.
 
-// The rough upper bound has 1 for the sine (and its margin): a row is dropped if
-//     scale * sum * step + centred norm * (centred - squares * centred norm) + norm * per_norm + residual * spread
-// is below the limit. For cosines the threshold is brought to the other side by the norm. Each coefficient has what
-// rounding can change; see the article.
-struct screen {
-    float step, centred, squares, norm, spread, limit;
+// In place of the sine, which the bound has a root for, the line that touches it where rows are that just reach the
+// threshold: nowhere is the sine above such a line. With x = turn * sum * slope / touching cosine, the upper bound is
+//     scale * sum * step + residual * (spread - turn * sum * slope) + centred norm * centred + norm * norm + addend
+// less the squares of Euclidean data, whose coefficients are twice as large; a cosine's is divided by the norm, and
+// `relative` is added. Each coefficient has what rounding can change; see the article.
+struct line {
+    float step, spread, slope, centred, norm, squares, addend, factor, relative;
 };
 
-AVX512 struct screen make_screen(const nephrite_code_bound *bound, float threshold) {
-    const float more = 1 + 0x1p-18f, little = 0x1p-21f;
-    struct screen screen = {
-        .step = bound->step,
-        .centred = bound->per_centred * more + bound->rounding,
-        .squares = 0,
-        .norm = bound->per_norm * more + bound->rounding,
-        .spread = bound->spread * sqrtf(1 + bound->sine_margin) * more,
-        .limit = threshold - bound->offset,
+// What upper bounds take from 16 rows.
+struct rows16 {
+    __m512 scale, turn, residual, centred_norm, norm;
+    /// 1 / norm, within 2^-14 of it.
+    __m512 inverse_norm;
+};
+
+AVX512 float root(float value) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(value))); }
+
+// The cosine of the angle between the codes of the query and of a row with such factors that just reaches the threshold,
+// or what is near it from 0 to 0.95. Whatever it is, the bound holds.
+AVX512 float touching_cosine(const nephrite_code_bound *bound, float threshold, const uint8_t *row_factors) {
+    struct nephrite_high_factors row;
+    memcpy(&row, row_factors, sizeof row);
+    const uint32_t residual_bits = (uint32_t)row.residual << 16;
+    float residual;
+    memcpy(&residual, &residual_bits, sizeof residual);
+    const float n = row.centred_norm;
+    const float needed = bound->metric == 2   ? 0.5f * (threshold + n * n + bound->squared)
+                         : bound->metric == 1 ? threshold - bound->offset
+                                              : threshold * row.norm / bound->scale - bound->offset;
+    // Both by the norms of the row and of the query.
+    const float part = bound->angle / (bound->step * n), error = residual * bound->spread * part;
+    const float reached = needed * part < 1 ? needed * part : 1;
+    const float cosine = reached * (1 - 0.5f * error * error) - root(1 - reached * reached) * error;
+    return cosine > 0 ? (cosine < 0.95f ? cosine : 0.95f) : 0;
+}
+
+// `row_factors` are those of any row.
+AVX512 struct line make_line(const nephrite_code_bound *bound, float threshold, const uint8_t *row_factors) {
+    const float more = 1 + 0x1p-18f, little = 0x1p-19f, twice = bound->metric == 2 ? 2 : 1;
+    const float cosine = touching_cosine(bound, threshold, row_factors), largest = 1 + bound->sine_margin;
+    const float share = twice * bound->spread / root(largest - cosine * cosine);
+    // Where estimates are corrected the cosine is that of the estimate.
+    const float angle = bound->correction == 0 ? bound->angle : bound->step * bound->correction;
+    struct line line = {
+        .step = twice * bound->step,
+        .spread = share * largest * more,
+        .slope = share * cosine * angle,
+        .centred = twice * (bound->per_centred * more + bound->rounding),
+        .norm = twice * (bound->per_norm * more + bound->rounding),
+        .addend = bound->offset + little * fabsf(bound->offset),
     };
     if (bound->metric == 2) {
-        screen.squares = (1 - bound->relative) * 0.5f * (1 - little);
-        screen.limit = 0.5f * (threshold + bound->squared * (1 - bound->relative));
-        screen.limit -= little * (fabsf(threshold) + bound->squared);
-    } else if (bound->metric == 1) {
-        screen.limit -= little * (fabsf(threshold) + fabsf(bound->offset));
-    } else {
-        const float needed = (threshold - bound->relative) / bound->scale;
-        screen.norm -= needed - little * fabsf(needed);
-        screen.limit = -bound->offset - little * fabsf(bound->offset);
+        line.squares = (1 - bound->relative) * (1 - little);
+        line.addend = -bound->squared * line.squares;
+    } else if (bound->metric == 0) {
+        line.factor = bound->scale;
+        line.relative = bound->relative + line.norm * bound->scale + 2 * little;
     }
-    return screen;
+    return line;
+}
+
+AVX512 __m512 upper16(const struct line *line, const int metric, __m512 sum, const struct rows16 *rows) {
+    const __m512 centred = rows->centred_norm;
+    __m512 value = _mm512_fmadd_ps(centred, _mm512_set1_ps(line->centred), _mm512_set1_ps(line->addend));
+    if (metric != 0) value = _mm512_fmadd_ps(rows->norm, _mm512_set1_ps(line->norm), value);
+    const __m512 sine = _mm512_fnmadd_ps(
+        rows->turn, _mm512_mul_ps(sum, _mm512_set1_ps(line->slope)), _mm512_set1_ps(line->spread));
+    value = _mm512_fmadd_ps(rows->residual, sine, value);
+    value = _mm512_fmadd_ps(rows->scale, _mm512_mul_ps(sum, _mm512_set1_ps(line->step)), value);
+    if (metric == 2) {
+        value = _mm512_fnmadd_ps(_mm512_mul_ps(centred, centred), _mm512_set1_ps(line->squares), value);
+    } else if (metric == 0) {
+        const __m512 part = _mm512_mul_ps(rows->inverse_norm, value);
+        const __m512 low = _mm512_mul_ps(part, _mm512_set1_ps(line->factor * (1 - 0x1p-13f)));
+        const __m512 high = _mm512_mul_ps(part, _mm512_set1_ps(line->factor * (1 + 0x1p-13f)));
+        value = _mm512_add_ps(_mm512_max_ps(low, high), _mm512_set1_ps(line->relative));
+    }
+    return value;
 }
 
 // Four components of 16 rows from 16 bytes each: register i has bytes 4 i ... 4 i + 3 of every row, in the order of
@@ -78,41 +127,43 @@ AVX512 __m512 corrected_scale(const struct factors16 *factors) {
     return _mm512_fmadd_ps(scale, _mm512_mul_ps(lost, _mm512_add_ps(lost, _mm512_set1_ps(1))), scale);
 }
 
-// Which of 16 rows reach the threshold: by the rough bound, then by the bound itself, which is stored.
-AVX512 uint32_t keep16(
-    const nephrite_code_bound *bound, const struct screen *screen, __m512 sum, const struct factors16 *factors,
-    __m512 scale, float threshold, float *lower, float *upper) {
-    const __m512 centred = (__m512)factors->centred_norm;
-    __m512 value = _mm512_fnmadd_ps(centred, _mm512_set1_ps(screen->squares), _mm512_set1_ps(screen->centred));
-    value = _mm512_mul_ps(centred, value);
-    value = _mm512_fmadd_ps((__m512)factors->norm, _mm512_set1_ps(screen->norm), value);
-    value = _mm512_fmadd_ps((__m512)factors->residual, _mm512_set1_ps(screen->spread), value);
-    value = _mm512_fmadd_ps(scale, _mm512_mul_ps(sum, _mm512_set1_ps(screen->step)), value);
-    if (_mm512_cmp_ps_mask(value, _mm512_set1_ps(screen->limit), _CMP_NLT_UQ) == 0) return 0;
-    const v16f sums = (v16f)sum;
-    return bound_rows(bound, &sums, factors, threshold, lower, upper);
+AVX512 struct rows16 make_rows(const nephrite_code_bound *bound, const struct factors16 *factors) {
+    const __m512 norm = (__m512)factors->norm, centred = (__m512)factors->centred_norm;
+    struct rows16 rows = {
+        .scale = (__m512)factors->scale,
+        .turn = (__m512)factors->inverse,
+        .residual = (__m512)factors->residual,
+        .centred_norm = centred,
+        .norm = norm,
+        .inverse_norm = _mm512_rcp14_ps(norm),
+    };
+    if (bound->correction != 0) {
+        rows.scale = corrected_scale(factors);
+        rows.turn = _mm512_div_ps(rows.scale, centred);
+    }
+    return rows;
 }
 
-// The same from integer sums.
-AVX512 uint64_t keep_sums16(
-    const nephrite_code_bound *bound, const int by_signs, const struct screen *screen, int32_t all, __m512i sums,
+// Which of 16 rows reach the threshold, from their sums of integers: by the line, or, if `lower` is not null, by the bound
+// itself. The bounds of those are stored. `by_signs` is a constant.
+AVX512 uint64_t keep16(
+    const nephrite_code_bound *bound, const struct line *line, const int by_signs, int32_t all, __m512i sums,
     const struct factors16 *factors, float threshold, float *lower, float *upper) {
-    const __m512 scale = bound->correction == 0 ? (__m512)factors->scale : corrected_scale(factors);
+    const struct rows16 rows = make_rows(bound, factors);
     __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
     if (by_signs) {
         const __mmask16 is_negative = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_LT_OQ);
         sum = _mm512_mask_mul_ps(sum, is_negative, sum, _mm512_set1_ps(bound->negative_share));
     }
-    return keep16(bound, screen, sum, factors, scale, threshold, lower, upper);
-}
-
-// The same of rows that follow one another with their factors from `factors` on.
-AVX512 uint64_t keep_rows16(
-    const nephrite_code_bound *bound, const int by_signs, const struct screen *screen, int32_t all, __m512i sums,
-    const uint8_t *factors, size_t row_bytes, float threshold, float *lower, float *upper) {
-    struct factors16 unpacked;
-    load_factors16(NULL, 0, factors, row_bytes, &unpacked);
-    return keep_sums16(bound, by_signs, screen, all, sums, &unpacked, threshold, lower, upper);
+    const __m512 most = upper16(line, bound->metric, sum, &rows);
+    const uint32_t kept = _mm512_cmp_ps_mask(most, _mm512_set1_ps(threshold), _CMP_NLT_UQ);
+    if (lower == NULL) {
+        _mm512_storeu_ps(upper, most);
+        return kept;
+    }
+    if (kept == 0) return 0;
+    const v16f own_sums = (v16f)sum;
+    return bound_rows(bound, &own_sums, factors, threshold, lower, upper);
 }
 
 // Sums over signs of 16 rows that follow one another.
@@ -150,7 +201,7 @@ AVX512 uint64_t block64_of(
     const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
     const nephrite_code_bound *bound = by_signs ? &query->sign_bound : &query->coarse_bound;
     const int32_t all = by_signs ? query->sign_sum : 15 * query->coarse_sum;
-    const struct screen screen = make_screen(bound, threshold);
+    const struct line line = make_line(bound, threshold, rows + code_bytes);
     const __mmask64 part = (1ull << code_bytes % 64) - 1;
     __m512i weights[2 * most_steps + 2];
     if (steps >= 0) load_weights(query->coarse, steps, has_tail, code_bytes % 64, part, weights);
@@ -159,8 +210,11 @@ AVX512 uint64_t block64_of(
         const __m512i sums = by_signs     ? sign_sums16(query, rows, row_bytes)
                              : steps >= 0 ? fixed_rows16(weights, steps, has_tail, part, NULL, rows, row_bytes)
                                           : coarse_rows16(query->coarse, rows, row_bytes, code_bytes);
-        const uint64_t found16 = keep_rows16(
-            bound, by_signs, &screen, all, sums, rows + code_bytes, row_bytes, threshold, lower + first, upper + first);
+        struct factors16 factors;
+        load_factors16(NULL, 0, rows + code_bytes, row_bytes, &factors);
+        const uint64_t found16 = keep16(
+            bound, &line, by_signs, all, sums, &factors, threshold, lower == NULL ? NULL : lower + first,
+            upper + first);
         kept |= found16 << first;
     }
     return kept;
@@ -209,7 +263,7 @@ AVX512 uint64_t rows64_of(
     const size_t code_bytes = nephrite_code_nibble_bytes(query->dimension);
     const size_t row_bytes = code_bytes + nephrite_code_factor_bytes;
     const nephrite_code_bound *bound = &query->coarse_bound;
-    const struct screen screen = make_screen(bound, threshold);
+    const struct line line = make_line(bound, threshold, all_rows[0] + code_bytes);
     const __mmask64 part = (1ull << code_bytes % 64) - 1;
     __m512i weights[2 * most_steps + 2];
     if (steps >= 0) load_weights(query->coarse, steps, has_tail, code_bytes % 64, part, weights);
@@ -222,8 +276,9 @@ AVX512 uint64_t rows64_of(
                                         : scattered_rows16(query->coarse, rows, code_bytes);
         struct factors16 factors;
         load_factors16(rows, code_bytes, rows[0], 0, &factors);
-        const uint64_t found16 = keep_sums16(
-            bound, 0, &screen, 15 * query->coarse_sum, sums, &factors, threshold, lower + first, upper + first);
+        const uint64_t found16 = keep16(
+            bound, &line, 0, 15 * query->coarse_sum, sums, &factors, threshold, lower == NULL ? NULL : lower + first,
+            upper + first);
         kept |= found16 << first;
     }
     return kept;

@@ -104,7 +104,7 @@ COUNTING uint64_t signs64_of(
     float *lower, float *upper) {
     const size_t byte_count = nephrite_code_sign_bytes(query->dimension);
     const size_t row_bytes = byte_count + nephrite_code_factor_bytes;
-    const struct screen screen = make_screen(&query->sign_bound, threshold);
+    const struct line line = make_line(&query->sign_bound, threshold, rows + byte_count);
     __m512i planes[sign_planes * (most_sign_steps + 1)];
     if (steps >= 0) load_sign_planes(query->signs, byte_count, steps, tail_bytes, planes);
     uint64_t kept = 0;
@@ -118,10 +118,12 @@ COUNTING uint64_t signs64_of(
             // Pair by pair: for more at a time there are not enough registers.
             __asm__ volatile("" : "+v"(pairs[p]), "+r"(row));
         }
-        kept |= keep_rows16(
-            &query->sign_bound, 1, &screen, query->sign_sum, sum_sign_pairs(pairs), rows + byte_count, row_bytes,
-            threshold, lower + first, upper + first)
-            << first;
+        struct factors16 factors;
+        load_factors16(NULL, 0, rows + byte_count, row_bytes, &factors);
+        const uint64_t found16 = keep16(
+            &query->sign_bound, &line, 1, query->sign_sum, sum_sign_pairs(pairs), &factors, threshold,
+            lower == NULL ? NULL : lower + first, upper + first);
+        kept |= found16 << first;
     }
     return kept;
 }

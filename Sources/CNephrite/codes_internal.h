@@ -30,7 +30,8 @@ struct nephrite_code_set {
         const nephrite_code_query *query, const uint8_t *const *high, const uint8_t *const *low, size_t count,
         float threshold, float *lower, float *upper);
     /// Bounds all 64 rows of a block, which follow one another, of the plane of signs or else of the high plane;
-    /// those that it returns have their bounds stored, the others may have.
+    /// those that it returns have their bounds stored, the others may have. Where there is `rows64`, `lower` may be null
+    /// in both: then upper bounds may be a little larger.
     uint64_t (*block64)(
         const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower,
         float *upper);
@@ -59,18 +60,23 @@ struct nephrite_code_set {
 /// meanwhile, makes no difference: their bounds are left out.
 static inline int nephrite_code_dense_rows(const struct nephrite_code_set *set) { return set->rows64 != NULL ? 28 : 48; }
 
-/// Scratch memory of a pass: upper bounds, then the block's rows with a byte for each component, then the queries'
-/// weights in groups of four.
+/// Scratch memory of a pass: upper bounds, what an implementation notes of each query, then the block's rows with a byte for
+/// each component, then the queries' weights in groups of four.
+enum { nephrite_code_pass_note_bytes = 64 };
 static inline float *nephrite_code_pass_uppers(void *scratch) { return (float *)scratch; }
+static inline void *nephrite_code_pass_notes(void *scratch) {
+    return (uint8_t *)scratch + sizeof(float) * nephrite_code_block_rows * 64;
+}
 static inline int8_t *nephrite_code_pass_rows(void *scratch) {
-    return (int8_t *)scratch + sizeof(float) * nephrite_code_block_rows * 64;
+    return (int8_t *)nephrite_code_pass_notes(scratch) + nephrite_code_pass_note_bytes * 64;
 }
 static inline int8_t *nephrite_code_pass_weights(void *scratch, size_t dimension) {
     return nephrite_code_pass_rows(scratch) + nephrite_code_block_rows * nephrite_code_padded(dimension);
 }
 static inline size_t nephrite_code_pass_bytes(size_t dimension, size_t count) {
     const size_t padded = nephrite_code_padded(dimension);
-    return sizeof(float) * nephrite_code_block_rows * 64 + (nephrite_code_block_rows + (count + 3) / 4 * 4) * padded;
+    return (sizeof(float) * nephrite_code_block_rows + nephrite_code_pass_note_bytes) * 64 +
+           (nephrite_code_block_rows + (count + 3) / 4 * 4) * padded;
 }
 
 extern const struct nephrite_code_set nephrite_codes_portable;

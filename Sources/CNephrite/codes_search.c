@@ -168,7 +168,7 @@ static void look_at(
 }
 
 // Has the survivors of a block wait: rows that follow one another from `first_row` on, or those that `slots` has.
-static inline __attribute__((always_inline)) void wait_for(
+static inline void wait_for(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
     size_t first_row, uint64_t survivors, const float *upper) {
     const size_t stride = row_stride(search);
@@ -199,26 +199,26 @@ static inline void note_seen(const nephrite_code_set *set, nephrite_code_search 
     search->next_count = 2 * search->seen_count;
 }
 
-// Takes what a block leaves.
-static void take_block(
+// Takes what a block of which so many rows take part leaves.
+static inline void take_block(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, size_t first_row,
-    uint64_t mask, uint64_t survivors, const float *upper) {
+    size_t row_count, uint64_t survivors, const float *upper) {
     if (survivors != 0) wait_for(set, search, rows, NULL, first_row, survivors, upper);
-    note_seen(set, search, (size_t)__builtin_popcountll(mask));
+    note_seen(set, search, row_count);
 }
 
 void nephrite_code_search_rows(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
     size_t count) {
     const void *pointers[nephrite_code_block_rows];
-    _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+    _Alignas(64) float upper[nephrite_code_block_rows];
     const size_t stride = row_stride(search);
     look_at(set, search, rows);
     for (size_t i = 0; i < count; i += 1) {
         pointers[i] = (const uint8_t *)rows->high + (slots[i] - rows->first_slot) * stride;
     }
     const uint64_t survivors =
-        nephrite_code_scan_rows(set, search->query, pointers, count, search->threshold, lower, upper);
+        nephrite_code_scan_rows(set, search->query, pointers, count, search->threshold, NULL, upper);
     if (survivors != 0) wait_for(set, search, rows, slots, 0, survivors, upper);
     note_seen(set, search, count);
 }
@@ -233,14 +233,14 @@ void nephrite_code_search_blocks(
     const uint8_t *start = by_signs ? rows->signs : rows->high;
     look_at(set, search, rows);
     for (size_t b = 0; b < block_count; b += 1) {
-        _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+        _Alignas(64) float upper[nephrite_code_block_rows];
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = start + first * stride;
         const uint64_t survivors =
             by_signs
-                ? nephrite_code_scan_signs(set, search->query, block, masks[b], search->threshold, lower, upper)
-                : nephrite_code_scan(set, search->query, block, masks[b], search->threshold, lower, upper);
-        take_block(set, search, rows, first, masks[b], survivors, upper);
+                ? nephrite_code_scan_signs(set, search->query, block, masks[b], search->threshold, NULL, upper)
+                : nephrite_code_scan(set, search->query, block, masks[b], search->threshold, NULL, upper);
+        take_block(set, search, rows, first, (size_t)__builtin_popcountll(masks[b]), survivors, upper);
     }
 }
 
@@ -267,18 +267,27 @@ void nephrite_code_search_many(
     _Alignas(64) float lower[16 * nephrite_code_block_rows];
     const size_t stride = nephrite_code_nibble_bytes(searches[0]->query->dimension) + nephrite_code_factor_bytes;
     float *upper = nephrite_code_pass_uppers(scratch);
+    // A block of long rows that a few queries look at one after the other stays in the cache between them, and to turn it
+    // over for them all would take longer.
+    const int are_few = 48 * count <= stride;
     for (size_t q = 0; q < count; q += 1) {
         queries[q] = searches[q]->query;
         look_at(set, searches[q], rows);
     }
     for (size_t b = 0; b < block_count; b += 1) {
         if (masks[b] == 0) continue;
+        const size_t row_count = (size_t)__builtin_popcountll(masks[b]);
+        const int is_dense = (int)row_count >= nephrite_code_dense_rows(set);
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = (const uint8_t *)rows->high + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
-        if (set->pass64 != NULL && __builtin_popcountll(masks[b]) >= nephrite_code_dense_rows(set)) {
+        if (set->pass64 != NULL && !are_few && is_dense) {
             set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
-            for (size_t q = 0; q < count; q += 1) survivors[q] &= masks[b];
+        } else if (set->pass64 != NULL) {
+            for (size_t q = 0; q < count; q += 1) {
+                survivors[q] = nephrite_code_scan(
+                    set, queries[q], block, masks[b], thresholds[q], NULL, upper + q * nephrite_code_block_rows);
+            }
         } else {
             for (size_t q = 0; q < count; q += 16) {
                 const size_t group = count - q < 16 ? count - q : 16;
@@ -289,7 +298,8 @@ void nephrite_code_search_many(
         }
         for (size_t q = 0; q < count; q += 1) {
             take_block(
-                set, searches[q], rows, first, masks[b], survivors[q], upper + q * nephrite_code_block_rows);
+                set, searches[q], rows, first, row_count, survivors[q] & masks[b],
+                upper + q * nephrite_code_block_rows);
         }
     }
 }

@@ -32,6 +32,11 @@ typedef struct {
     const nephrite_code_query *query;
     /// Rows that cannot reach it are left out.
     float threshold;
+    /// Not 0: the codes are likely to be in a cache, so nothing is fetched ahead. The caller's.
+    int is_cached;
+    /// Rows that the scan has looked at, and how many it will have when the best of those that wait are bounded next.
+    size_t seen_count, next_count;
+    size_t pending_count;
     /// The largest lower bounds of the rows so far: a heap with the least of them first, room for `limit`. The
     /// caller's.
     float *lowers;
@@ -42,11 +47,6 @@ typedef struct {
     size_t candidate_count;
     /// Rows that have been bounded by both planes.
     size_t refined_count;
-    /// Not 0: the codes are likely to be in a cache, so nothing is fetched ahead. The caller's.
-    int is_cached;
-    /// Rows that the scan has looked at, and how many it will have when the best of those that wait are bounded next.
-    size_t seen_count, next_count;
-    size_t pending_count;
     /// Rows that wait: upper bounds by the first stage, never NaN, and slots; and rows of the memory that all are in.
     float pending_upper[nephrite_code_pending_rows + 16];
     uint32_t pending_slots[nephrite_code_pending_rows + 16];

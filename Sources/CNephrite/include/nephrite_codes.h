@@ -149,7 +149,8 @@ void nephrite_encode_rows(
 int nephrite_code_dense_count(const nephrite_code_set *set);
 /// Bounds the scores of the rows of a block that `mask` has: 64 rows of the high plane from `rows` on.
 /// Returns the mask of rows whose upper bound is not below the threshold, and stores those rows' lower and upper bounds
-/// of their ranks (higher is nearer) at their places, of 64; what is at the other places is of no use.
+/// of their ranks (higher is nearer) at their places, of 64; what is at the other places is of no use. If `lower` is null,
+/// upper bounds may be a little larger, by the implementation, and a few more rows reach the threshold.
 uint64_t nephrite_code_scan(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *rows, uint64_t mask, float threshold,
     float *lower, float *upper);
@@ -172,7 +173,7 @@ typedef struct {
 size_t nephrite_code_scan_blocks(
     const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
     const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors);
-/// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th
+/// As nephrite_code_scan and nephrite_code_scan_many (but there `lower` is not null), of up to 64 rows of the high plane that lie anywhere; the i-th
 /// has the place i. However few they are, `lower` and `upper` have 64 floats (for each query).
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
