@@ -121,11 +121,19 @@ static inline void prefetch_row(const uint8_t *row, size_t byte_count) {
     for (size_t line = 0; line < byte_count; line += 64) __builtin_prefetch(row + line);
 }
 
-// Bounds the most promising of the rows that wait by both planes: they raise the threshold, which spares others.
+// Whether bounds by the high plane are those of an approximate search: then the low plane is of no use, for they are as
+// narrow as the certain ones by both.
+static inline int is_statistical(const nephrite_code_search *search) {
+    return search->query->coarse_bound.correction != 0;
+}
+
+// Bounds the most promising of the rows that wait by both planes, or by the high plane where that is as good: they raise the
+// threshold, which spares others.
 static void refine_best(const nephrite_code_set *set, nephrite_code_search *search) {
     const uint8_t *high[group_rows], *low[group_rows];
     uint32_t slots[2 * group_rows];
-    float lower[group_rows], upper[group_rows];
+    _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
+    const int needs_low = !is_statistical(search);
     const size_t count = take_best(set, search, slots);
     if (count == 0) return;
     const nephrite_code_rows *rows = &search->pending_rows;
@@ -138,10 +146,13 @@ static void refine_best(const nephrite_code_set *set, nephrite_code_search *sear
         low[i] = (const uint8_t *)rows->low + offset;
         if (!search->is_cached) continue;
         prefetch_row(high[i], fetched_bytes);
-        prefetch_row(low[i], fetched_bytes);
+        if (needs_low) prefetch_row(low[i], fetched_bytes);
     }
     search->refined_count += count;
-    uint32_t left = set->refine16(search->query, high, low, count, search->threshold, lower, upper);
+    uint32_t left =
+        needs_low ? set->refine16(search->query, high, low, count, search->threshold, lower, upper)
+                  : (uint32_t)nephrite_code_scan_rows(
+                        set, search->query, (const void *const *)high, count, search->threshold, lower, upper);
     for (; left != 0; left &= left - 1) {
         const int index = __builtin_ctz(left);
         if (upper[index] < search->threshold) continue;
@@ -174,12 +185,13 @@ static inline void wait_for(
     const size_t stride = row_stride(search);
     // Codes that are not in a cache have been fetched, and are not to be fetched again.
     const size_t most = search->is_cached ? nephrite_code_pending_rows : nephrite_code_pending_rows / 4;
+    const int needs_low = !is_statistical(search);
     for (; survivors != 0; survivors &= survivors - 1) {
         const size_t place = (size_t)__builtin_ctzll(survivors);
         const size_t row = slots != NULL ? slots[place] - rows->first_slot : first_row + place;
         if (search->pending_count >= most) refine_best(set, search);
         if (!search->is_cached) {
-            prefetch_row((const uint8_t *)rows->low + row * stride, stride);
+            if (needs_low) prefetch_row((const uint8_t *)rows->low + row * stride, stride);
             if (rows->signs != NULL) prefetch_row((const uint8_t *)rows->high + row * stride, stride);
         }
         const size_t index = search->pending_count;

@@ -56,19 +56,19 @@ public struct SearchExplanation: Sendable, CustomStringConvertible {
                     Stage(
                         name: "estimated by signs", records: counts.estimated,
                         bytes: counts.estimated * nephrite_code_sign_stride(snapshot.options.dimension),
-                        nanoseconds: counts.bounded == 0 ? counts.scanTime : 0))
-            }
-            if counts.bounded > 0 || counts.estimated == 0 {
-                stages.append(
-                    Stage(
-                        name: "bounded by 4 bits", records: counts.bounded, bytes: counts.bounded * codeByteCount,
                         nanoseconds: counts.scanTime))
             }
             stages.append(
                 Stage(
-                    name: "bounded by 8 bits", records: counts.refined,
-                    bytes: counts.refined * codeByteCount * (counts.estimated > 0 ? 2 : 1),
-                    nanoseconds: counts.refineTime))
+                    name: "bounded by 4 bits", records: counts.bounded, bytes: counts.bounded * codeByteCount,
+                    nanoseconds: counts.estimated > 0 ? counts.refineTime : counts.scanTime))
+            // An approximate search compares what it bounded by the high plane.
+            if request.mode == .exact || counts.refined > 0 {
+                stages.append(
+                    Stage(
+                        name: "bounded by 8 bits", records: counts.refined, bytes: counts.refined * codeByteCount,
+                        nanoseconds: counts.estimated > 0 ? 0 : counts.refineTime))
+            }
             stages.append(
                 Stage(
                     name: "compared", records: counts.compared, bytes: counts.compared * vectorByteCount,

@@ -26,12 +26,12 @@ import CNephrite
     ///   - metric: how rows are compared.
     ///   - deviations: nil for bounds that always hold; a number for bounds from the high plane that are so many standard
     ///     deviations of the residual's projection wide, as if residuals pointed anywhere. By both planes they always hold.
-    ///   - usesSigns: whether the plane of signs, if rows have one, is to be looked at with those deviations.
+    ///   - signDeviations: the same for the plane of signs, if rows have one and it is to be looked at.
     /// - Returns: nil if the norm of the query, or of its difference from the centre, is zero or beyond what codes are
     ///   made for; then rows are to be compared directly.
     init?(
-        codec: VectorCodec, query: [Float], metric: ScanMetric, deviations: Double? = nil, usesSigns: Bool = true,
-        terms: Terms = .all
+        codec: VectorCodec, query: [Float], metric: ScanMetric, deviations: Double? = nil,
+        signDeviations: Double? = nil, terms: Terms = .all
     ) {
         let rotated = codec.rotated(query, subtractingCentre: metric == .euclidean)
         let queryNorm = norm(query)
@@ -75,7 +75,7 @@ import CNephrite
         }
         /// What signs say, which is never certain: rounding of the query is one more random error.
         func signBound(_ weights: SignWeights) -> nephrite_code_bound {
-            let width = (deviations ?? 0) / max(1, dimension - 1).squareRoot()
+            let width = (signDeviations ?? 0) / max(1, dimension - 1).squareRoot()
             var bound = base
             bound.step = Float(weights.step)
             bound.angle = Float(weights.step / rotatedNorm)
@@ -87,8 +87,7 @@ import CNephrite
             return bound
         }
 
-        // Only approximate searches look at signs.
-        let looksAtSigns = usesSigns && codec.signStride > 0 && deviations != nil
+        let looksAtSigns = signDeviations != nil && codec.signStride > 0
         let count = rotated.count
         let signCount =
             looksAtSigns ? Int(nephrite_code_sign_weight_bits) * nephrite_code_sign_bytes(codec.dimension) : 0

@@ -23,6 +23,8 @@ struct CascadePlan: Sendable {
     let test: (@Sendable (UInt32, Float) -> Bool)?
 
     private static let fewRows = 128
+    /// Of the rows that an approximate search may lose, the part that the stage after the signs may.
+    private static let secondShare = 1.0 / 8
 
     init(_ snapshot: DatabaseSnapshot, _ request: SearchRequest, codes: CodeView?) {
         self.snapshot = snapshot
@@ -38,11 +40,15 @@ struct CascadePlan: Sendable {
         self.codes = usable
         let usesSigns = Self.usesSigns(request, usable?.codec, rowCount: rowCount)
         self.usesSigns = usesSigns
+        // Where signs leave rows to the high plane, both may lose one: most of that is left to the signs.
+        let whole = Self.deviations(request.mode)
+        let ofSigns = Self.deviations(request.mode, share: 1 - Self.secondShare)
+        let ofCodes = usesSigns ? Self.deviations(request.mode, share: Self.secondShare) : whole
         codeQueries = request.queries.map { query in
             usable.flatMap { codes in
                 CodeQuery(
-                    codec: codes.codec, query: query, metric: metric, deviations: Self.deviations(request.mode),
-                    usesSigns: usesSigns)
+                    codec: codes.codec, query: query, metric: metric, deviations: ofCodes,
+                    signDeviations: usesSigns ? ofSigns : nil)
             }
         }
         shared = request.queries.map { _ in SharedThreshold() }
@@ -62,11 +68,12 @@ struct CascadePlan: Sendable {
     /// Throws what the filter met that cannot be read: it may have left out a row that it holds for.
     func check() throws(StoreError) { try failure?.check() }
 
-    /// The half width of the interval that holds a normal variable's value from one side with the asked probability.
-    private static func deviations(_ mode: SearchMode) -> Double? {
+    /// The half width of the interval that holds a normal variable's value from one side with the asked probability, or
+    /// misses it with a share of what is left to certainty.
+    private static func deviations(_ mode: SearchMode, share: Double = 1) -> Double? {
         switch mode {
         case .exact: nil
-        case .approximate(let recall): normalQuantile(min(max(recall, 0.5), 0.9999))
+        case .approximate(let recall): normalQuantile(1 - (1 - min(max(recall, 0.5), 0.9999)) * share)
         case .approximateCandidates: 0
         }
     }

@@ -30,6 +30,10 @@ import StorageIO
     let codeSearch: CodeSearch?
     /// Whether the codes are so few that they are likely to be in a cache: nothing is to be gained by waiting for them.
     private let isCached: Bool
+    /// Whether bounds by the high plane are those of an approximate search: as narrow as the certain ones by both planes, so
+    /// that the low plane is not looked at.
+    private let isStatistical: Bool
+    private let usesSigns: Bool
     // SAFETY: of `@exclusivity(unchecked)`: the call of `CascadeScan.run` that made a query is the only one to use
     // it, no method suspends, and what leaves are values. What runs while one of these variables is being changed
     // (`accepts`, the test of a filter, `idPrecedes`) has the plan and the snapshot, and no reference to the query.
@@ -55,6 +59,8 @@ import StorageIO
         snapshot = plan.snapshot
         codes = plan.codes
         code = plan.codeQueries[index]
+        isStatistical = code.map { unsafe $0.pointer.pointee.coarse_bound.correction != 0 } ?? false
+        usesSigns = plan.usesSigns
         shared = plan.shared[index]
         after = request.after
         clock = request.isTimed ? SystemClock() : nil
@@ -128,8 +134,12 @@ import StorageIO
             unsafe keepEstimates(survivors, lower: lower, upper: upper, slots: slots)
             return
         }
+        if isStatistical, !bySigns {
+            unsafe keepBounded(survivors, lower: lower, upper: upper, slots: slots)
+            return
+        }
         let stride = codes.codec.lowStride
-        // What the last block left is settled while the low planes of this one are on their way.
+        // What the last block left is settled while the codes of this one are on their way.
         let settledCount = unsafe pending.count
         var rest = survivors
         while rest != 0 {
@@ -137,7 +147,7 @@ import StorageIO
             rest &= rest - 1
             let slot = slots[index]
             let (chunk, row) = codes.place(ofSlot: Int(slot))
-            unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride)
+            if !isStatistical { unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride) }
             if bySigns { unsafe prefetch(codes.highRows(chunk: chunk) + row * stride, byteCount: stride) }
             unsafe pending.append(unsafe Candidate(upper: upper[index], slot: slot))
         }
@@ -152,16 +162,23 @@ import StorageIO
     ) {
         if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
         guard let codes else { return }
+        if isStatistical, !bySigns {
+            for index in survivors.indices {
+                let survivor = unsafe survivors[index]
+                keepBounded(UInt32(firstSlot) + survivor.place, lower: survivor.lower, upper: survivor.upper)
+            }
+            return
+        }
         let (chunk, firstRow) = codes.place(ofSlot: firstSlot)
         let stride = codes.codec.lowStride
         let low = unsafe codes.lowRows(chunk: chunk)
         let high = unsafe codes.highRows(chunk: chunk)
-        // What the last run left is settled while the low planes of this one are on their way.
+        // What the last run left is settled while the codes of this one are on their way.
         let settledCount = unsafe pending.count
         for index in survivors.indices {
             let survivor = unsafe survivors[index]
             let offset = (firstRow + Int(survivor.place)) * stride
-            unsafe prefetch(low + offset, byteCount: stride)
+            if !isStatistical { unsafe prefetch(low + offset, byteCount: stride) }
             if bySigns { unsafe prefetch(high + offset, byteCount: stride) }
             unsafe pending.append(Candidate(upper: survivor.upper, slot: UInt32(firstSlot) + survivor.place))
         }
@@ -174,6 +191,22 @@ import StorageIO
             unsafe nephrite_prefetch(code + line)
             line += 64
         }
+    }
+
+    /// Keeps rows whose bounds by the high plane are as narrow as they get before they are compared.
+    private func keepBounded(
+        _ survivors: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
+    ) {
+        var rest = survivors
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            rest &= rest - 1
+            unsafe keepBounded(slots[index], lower: lower[index], upper: upper[index])
+        }
+    }
+
+    private func keepBounded(_ slot: UInt32, lower: Float, upper: Float) {
+        if !(upper < threshold), accepts?(slot) ?? true { keep(slot, lower: lower, upper: upper) }
     }
 
     private func keepEstimates(
@@ -194,7 +227,7 @@ import StorageIO
         }
     }
 
-    /// Bounds all pending candidates by both planes.
+    /// Bounds all pending candidates by both planes, or by the high plane where that is as good.
     func settle() { unsafe settle(first: pending.count) }
 
     /// Of many pending candidates the most promising go first: they raise the threshold, which spares most of the others.
@@ -215,16 +248,17 @@ import StorageIO
         if let clock { unsafe tally.refineTime += clock.monotonicNanoseconds() - start }
     }
 
-    /// Candidates that are bounded by both planes in one call.
+    /// Candidates that are bounded in one call, and the room that it wants for their lower bounds.
     fileprivate static let groupSize = 16
+    private static let boundCount = nephrite_code_block_rows
 
-    /// Bounds those of the first pending candidates by both planes whose upper bound is chosen and not below the threshold.
+    /// Bounds those of the first pending candidates whose upper bound is chosen and not below the threshold.
     @inline(__always)
     private func refine(first count: Int, where isChosen: (Float) -> Bool) {
         guard let code, let codes else { return }
         let size = Self.groupSize
         unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: 2 * size) { rows in
-            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * size) { bounds in
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * Self.boundCount) { bounds in
                 unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: size) { slots in
                     var group = unsafe RefinedRows(
                         codes: codes, rows: rows.baseAddress!, bounds: bounds.baseAddress!, slots: slots.baseAddress!)
@@ -244,10 +278,17 @@ import StorageIO
     private func refine(_ group: inout RefinedRows, _ code: CodeQuery) {
         let count = unsafe group.count
         guard count > 0 else { return }
-        unsafe tally.refined += count
-        let (lower, upper) = unsafe (group.bounds, group.bounds + Self.groupSize)
-        var rest = unsafe nephrite_code_refine_rows(
-            kernels, code.pointer, group.rows, group.rows + Self.groupSize, count, threshold, lower, upper)
+        if isStatistical { unsafe tally.bounded += count } else { unsafe tally.refined += count }
+        let (lower, upper) = unsafe (group.bounds, group.bounds + Self.boundCount)
+        var rest: UInt64
+        if isStatistical {
+            rest = unsafe nephrite_code_scan_rows(kernels, code.pointer, group.rows, count, threshold, lower, upper)
+        } else {
+            let low = unsafe group.rows + Self.groupSize
+            let left = unsafe nephrite_code_refine_rows(
+                kernels, code.pointer, group.rows, low, count, threshold, lower, upper)
+            rest = UInt64(left)
+        }
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
@@ -295,7 +336,12 @@ import StorageIO
             beginRun(search)
             unsafe nephrite_code_search_settle(kernels, search.pointer)
             raise(to: search.threshold)
-            unsafe tally.refined += search.refinedCount
+            // Rows that an approximate search bounds by the high plane once more are the same ones, if not from signs.
+            if !isStatistical {
+                unsafe tally.refined += search.refinedCount
+            } else if usesSigns {
+                unsafe tally.bounded += search.refinedCount
+            }
             takeCandidates(search)
         }
         refreshThreshold()

@@ -34,7 +34,8 @@ struct SearchPosition: Sendable, Hashable {
 struct SearchCounts: Sendable {
     /// Rows estimated by their signs.
     var estimated = 0
-    /// Rows bounded by the high plane, by both planes, and rows compared in float32: candidates, and rows without a code.
+    /// Rows bounded by the high plane, at once or once signs had left them; by both planes; and rows compared in float32:
+    /// candidates, and rows without a code.
     var bounded = 0
     var refined = 0
     var compared = 0

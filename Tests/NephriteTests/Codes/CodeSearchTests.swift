@@ -78,6 +78,17 @@ import Testing
                                 for row in 0..<64 where left >> UInt64(row) & 1 != 0 && upper[row].isFinite {
                                     #expect(found[row] == lower[row] && foundUpper[row] == upper[row])
                                 }
+                                // Upper bounds by themselves lose none of these rows, and are hardly larger at the threshold.
+                                for mask in [.max, 0x0110_0000_f000_0003] as [UInt64] {
+                                    let reaching = unsafe nephrite_code_scan(
+                                        set.pointer, code.pointer, start, mask, threshold, nil, &foundUpper)
+                                    #expect(reaching & expected == expected & mask)
+                                    for row in 0..<64 where reaching >> UInt64(row) & 1 != 0 && upper[row].isFinite {
+                                        #expect(
+                                            !(foundUpper[row] < upper[row]),
+                                            "\(set.name) \(metric) \(threshold) \(row) of \(mask)")
+                                    }
+                                }
                             }
                         }
                     }
@@ -100,12 +111,16 @@ import Testing
             }
             for set in CodeKernels.all {
                 let expected: [[RowBounds]] = sample.codes.map { Self.bounds(set, sample, $0, taken) }
-                for (isShared, isCached) in [(false, false), (true, false), (false, true), (true, true)] {
-                    let searches = sample.codes.map {
-                        CodeSearch($0, limit: limit, threshold: -.infinity, isCached: isCached)
+                // Few queries over long rows take turns, many share the work.
+                for (isShared, isCached, copies) in [
+                    (false, false, 1), (true, false, 1), (false, true, 1), (true, true, 1), (true, false, 4),
+                ] {
+                    let searches = (0..<copies).flatMap { _ in
+                        sample.codes.map { CodeSearch($0, limit: limit, threshold: -.infinity, isCached: isCached) }
                     }
                     Self.search(set, sample, searches, masks, isShared: isShared)
-                    for (search, bounds) in zip(searches, expected) {
+                    for (index, search) in searches.enumerated() {
+                        let bounds = expected[index % expected.count]
                         let best = bounds.map(\.lower).filter { !$0.isNaN }.sorted(by: >)
                         let threshold = best[limit - 1]
                         #expect(search.threshold == threshold, "\(set.name) \(metric) shared: \(isShared)")

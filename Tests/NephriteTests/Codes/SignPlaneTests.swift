@@ -25,7 +25,7 @@ import Testing
             for _ in 0..<24 {
                 let query = values.floats(dimension)
                 let code = try #require(
-                    CodeQuery(codec: codec, query: query, metric: metric, deviations: deviations))
+                    CodeQuery(codec: codec, query: query, metric: metric, signDeviations: deviations))
                 for _ in 0..<25 {
                     let row = Self.related(query, &values)
                     let encoded = EncodedRow(codec, row)
@@ -58,7 +58,7 @@ import Testing
         var (above, total) = (0, 0)
         for _ in 0..<20 {
             let query = values.floats(dimension)
-            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot, deviations: 2.326))
+            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot, signDeviations: 2.326))
             let squares = query.reduce(0) { $0 + $1 * $1 }
             for _ in 0..<20 {
                 let noise = values.floats(dimension)
@@ -115,7 +115,7 @@ import Testing
         for row in [[Float](repeating: 0, count: 256), values.floats(256, scale: 0x1p-70)] {
             let encoded = EncodedRow(codec, row)
             for metric in ScanMetric.allCases {
-                let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2))
+                let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, signDeviations: 2))
                 for set in CodeKernels.all {
                     var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
                     let left = unsafe nephrite_code_scan_signs(
@@ -135,7 +135,7 @@ import Testing
         let query = values.floats(dimension)
         let plane = (0..<64).flatMap { _ in EncodedRow(codec, Self.related(query, &values)).signs }
         for metric in ScanMetric.allCases {
-            let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2.3))
+            let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2.3, signDeviations: 2.3))
             func scan(_ set: CodeKernels, _ mask: UInt64, _ threshold: Float) -> (left: UInt64, bounds: [Float]) {
                 var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
                 let left = unsafe nephrite_code_scan_signs(
@@ -168,7 +168,7 @@ import Testing
         let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
         let rows = (0..<192).map { _ in EncodedRow(codec, values.floats(dimension)) }
         let code = try #require(
-            CodeQuery(codec: codec, query: values.floats(dimension), metric: .cosine, deviations: 1))
+            CodeQuery(codec: codec, query: values.floats(dimension), metric: .cosine, deviations: 1, signDeviations: 1))
         let masks: [UInt64] = [.max, 0x8000_0000_0000_0101, values.bits()]
         for bySigns in [false, true] where !bySigns || codec.signStride > 0 {
             let plane = rows.flatMap { bySigns ? $0.signs : $0.high }
