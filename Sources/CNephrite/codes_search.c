@@ -121,19 +121,13 @@ static inline void prefetch_row(const uint8_t *row, size_t byte_count) {
     for (size_t line = 0; line < byte_count; line += 64) __builtin_prefetch(row + line);
 }
 
-// Whether bounds by the high plane are those of an approximate search: then the low plane is of no use, for they are as
-// narrow as the certain ones by both.
-static inline int is_statistical(const nephrite_code_search *search) {
-    return search->query->coarse_bound.correction != 0;
-}
-
 // Bounds the most promising of the rows that wait by both planes, or by the high plane where that is as good: they raise the
 // threshold, which spares others.
 static void refine_best(const nephrite_code_set *set, nephrite_code_search *search) {
     const uint8_t *high[group_rows], *low[group_rows];
     uint32_t slots[2 * group_rows];
     _Alignas(64) float lower[nephrite_code_block_rows], upper[nephrite_code_block_rows];
-    const int needs_low = !is_statistical(search);
+    const int needs_low = !search->query->high_is_enough;
     const size_t count = take_best(set, search, slots);
     if (count == 0) return;
     const nephrite_code_rows *rows = &search->pending_rows;
@@ -185,7 +179,7 @@ static inline void wait_for(
     const size_t stride = row_stride(search);
     // Codes that are not in a cache have been fetched, and are not to be fetched again.
     const size_t most = search->is_cached ? nephrite_code_pending_rows : nephrite_code_pending_rows / 4;
-    const int needs_low = !is_statistical(search);
+    const int needs_low = !search->query->high_is_enough;
     for (; survivors != 0; survivors &= survivors - 1) {
         const size_t place = (size_t)__builtin_ctzll(survivors);
         const size_t row = slots != NULL ? slots[place] - rows->first_slot : first_row + place;

@@ -132,6 +132,15 @@ public protocol AddressSpace: AnyObject, Sendable {
     ///
     /// `position` is a multiple of ``StorageGranularity/byteCount``.
     func provideMemory(at position: Int, byteCount: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer
+
+    /// Lets go of what the process has of the pages of files in a range, which stay what they are and are mapped again when
+    /// they are touched. A hint: it changes what is counted as the process's memory, and nothing else.
+    func releasePages(at position: Int, byteCount: Int)
+}
+
+extension AddressSpace {
+    /// Keeps them: what is not the kernel's has no other place.
+    public func releasePages(at position: Int, byteCount: Int) {}
 }
 
 /// A held lock.

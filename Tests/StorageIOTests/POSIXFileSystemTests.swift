@@ -17,6 +17,49 @@ import Testing
         try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
     }
 
+    #if os(Linux)
+        /// Bytes of a mapping that the process has in its page tables.
+        private func residentByteCount(of address: UnsafeRawPointer) throws -> Int {
+            let file = try #require(FileHandle(forReadingAtPath: "/proc/self/smaps"))
+            var text = Data()
+            while let piece = try file.read(upToCount: 1 << 16), !piece.isEmpty { text += piece }
+            var isHere = false
+            for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
+                let words = line.split(separator: " ")
+                let ends = words[0].split(separator: "-").compactMap { Int($0, radix: 16) }
+                if ends.count == 2 { isHere = (ends[0]..<ends[1]).contains(Int(bitPattern: address)) }
+                if isHere, words[0] == "Rss:" { return try #require(Int(words[1])) << 10 }
+            }
+            return try #require(nil, "no such mapping")
+        }
+
+        @Test("Released pages of a file are not the process's any more, and are what they were when touched again")
+        func releasedPages() throws {
+            try withStore { fileSystem, _ in
+                let unit = StorageGranularity.byteCount
+                let file = try fileSystem.open(StoragePath("file"), .createNew)
+                let bytes = (0..<4 * unit).map { UInt8(truncatingIfNeeded: $0 / 4_096 + 1) }
+                try unsafe bytes.withUnsafeBytes { try unsafe file.writeFully([$0], at: 0) }
+                let space = try fileSystem.reserveAddressSpace(byteCount: 8 * unit)
+                try file.map(offset: 0, length: 4 * unit, into: space, at: 0)
+                let mapped = unsafe UnsafeRawBufferPointer(start: space.baseAddress, count: 4 * unit)
+                #expect(unsafe mapped.elementsEqual(bytes))
+                #expect(try unsafe residentByteCount(of: space.baseAddress) == 4 * unit)
+                space.releasePages(at: 0, byteCount: 9 * unit)
+                space.releasePages(at: -unit, byteCount: unit)
+                #expect(try unsafe residentByteCount(of: space.baseAddress) == 4 * unit)
+                space.releasePages(at: 0, byteCount: 4 * unit)
+                #expect(try unsafe residentByteCount(of: space.baseAddress) == 0)
+                #expect(unsafe mapped.elementsEqual(bytes))
+                // Once there is memory that no file has, nothing is released.
+                let memory = try unsafe space.provideMemory(at: 4 * unit, byteCount: unit)
+                unsafe memory[0] = 7
+                space.releasePages(at: 0, byteCount: 8 * unit)
+                #expect(unsafe memory[0] == 7 && mapped.elementsEqual(bytes))
+            }
+        }
+    #endif
+
     @Test("A missing root is created with its parents only when asked")
     func createsRoot() throws {
         try withTemporaryDirectory { path in

@@ -98,6 +98,8 @@ typedef struct {
     int32_t fine_sum, coarse_sum;
     /// 7 * dimension: sum of weight * sign = 2 * (what the planes count) - this.
     int32_t sign_sum;
+    /// Not 0: what the coarse bound leaves is compared, for bounds by both planes are hardly narrower.
+    int high_is_enough;
     /// For coarse sums over the high plane, for fine sums over both planes, for sums over signs.
     nephrite_code_bound coarse_bound, refined_bound, sign_bound;
 } nephrite_code_query;

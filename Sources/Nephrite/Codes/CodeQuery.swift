@@ -109,7 +109,7 @@ import CNephrite
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, signs: planes, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                sign_sum: 7 * Int32(codec.dimension),
+                sign_sum: 7 * Int32(codec.dimension), high_is_enough: Self.isEnough(statistical) ? 1 : 0,
                 coarse_bound: bound(coarse, statistical), refined_bound: bound(fine, nil),
                 sign_bound: signs.map(signBound) ?? nephrite_code_bound()))
     }
@@ -117,6 +117,13 @@ import CNephrite
     deinit {
         unsafe pointer.deallocate()
         unsafe memory.deallocate()
+    }
+
+    /// Whether statistical bounds by the high plane are at most twice as wide as the certain ones by both planes, whose
+    /// residuals are a fifteenth. Then to compare a few more rows takes less than to look at the low plane of all.
+    private static func isEnough(_ width: Double?) -> Bool {
+        guard let width else { return false }
+        return 15 * width <= 2
     }
 
     /// How large the components of a vector are: the largest of them, the sum of their absolute values, and their norm.

@@ -2,6 +2,7 @@
 /// so that growth never takes memory from under a reader; the growth code extends or replaces it.
 import StorageFormat
 import StorageIO
+import Synchronization
 
 // SAFETY: immutable references; what lies behind them is written by pwrite only, into slots no reader reaches.
 @safe final class DataMapping: @unchecked Sendable {
@@ -12,6 +13,7 @@ import StorageIO
     /// Bytes of each area that are mapped.
     let vectorByteCount: UInt64
     let payloadByteCount: UInt64
+    private let scatteredReads = ScatteredReads()
 
     private init(
         vectorSpace: any AddressSpace, payloadSpace: any AddressSpace, vectorBytes: UInt64, payloadBytes: UInt64
@@ -22,6 +24,13 @@ import StorageIO
         payloadByteCount = payloadBytes
         unsafe vectors = vectorSpace.baseAddress
         unsafe payload = payloadSpace.baseAddress
+    }
+
+    /// Counts reads of single vectors that lie anywhere, and lets go of the pages that they mapped now and then.
+    func noteScatteredReads(_ count: Int) {
+        if scatteredReads.note(count, vectorByteCount: vectorByteCount) {
+            vectorSpace.releasePages(at: 0, byteCount: Int(vectorByteCount))
+        }
     }
 
     /// Maps all areas of a layout into reservations with room to grow.
@@ -65,5 +74,26 @@ import StorageIO
             vectorSpace: try space(layout.vectors, old?.vectorSpace, old?.vectorByteCount ?? 0),
             payloadSpace: try space(layout.payload, old?.payloadSpace, old?.payloadByteCount ?? 0),
             vectorBytes: layout.vectors.byteCount, payloadBytes: layout.payload.byteCount)
+    }
+}
+
+/// Vectors that were read here and there since their pages were last let go of. For each, the system maps 64 KiB or more:
+/// searches of a large database would come to have all its vectors mapped in time, some of 3 KB each.
+struct ScatteredReads: ~Copyable {
+    /// Smaller databases may well be mapped.
+    static let largeByteCount: UInt64 = 1 << 30
+    /// So many reads, 32 MiB of pages or so, between one release and the next: it costs less than they do.
+    static let limit = 512
+
+    private let count = Atomic<Int>(0)
+
+    /// Counts reads.
+    ///
+    /// - Returns: whether the caller is to let go of the pages.
+    func note(_ reads: Int, vectorByteCount: UInt64) -> Bool {
+        guard vectorByteCount > Self.largeByteCount, reads > 0 else { return false }
+        guard count.add(reads, ordering: .relaxed).newValue >= Self.limit else { return false }
+        // Of several that come to see it one does it.
+        return count.exchange(0, ordering: .relaxed) >= Self.limit
     }
 }

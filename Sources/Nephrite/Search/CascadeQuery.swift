@@ -30,9 +30,8 @@ import StorageIO
     let codeSearch: CodeSearch?
     /// Whether the codes are so few that they are likely to be in a cache: nothing is to be gained by waiting for them.
     private let isCached: Bool
-    /// Whether bounds by the high plane are those of an approximate search: as narrow as the certain ones by both planes, so
-    /// that the low plane is not looked at.
-    private let isStatistical: Bool
+    /// Whether what the high plane leaves is compared, and the low plane not looked at.
+    private let comparesBounded: Bool
     private let usesSigns: Bool
     // SAFETY: of `@exclusivity(unchecked)`: the call of `CascadeScan.run` that made a query is the only one to use
     // it, no method suspends, and what leaves are values. What runs while one of these variables is being changed
@@ -59,7 +58,7 @@ import StorageIO
         snapshot = plan.snapshot
         codes = plan.codes
         code = plan.codeQueries[index]
-        isStatistical = code.map { unsafe $0.pointer.pointee.coarse_bound.correction != 0 } ?? false
+        comparesBounded = code.map { unsafe $0.pointer.pointee.high_is_enough != 0 } ?? false
         usesSigns = plan.usesSigns
         shared = plan.shared[index]
         after = request.after
@@ -134,7 +133,7 @@ import StorageIO
             unsafe keepEstimates(survivors, lower: lower, upper: upper, slots: slots)
             return
         }
-        if isStatistical, !bySigns {
+        if comparesBounded, !bySigns {
             unsafe keepBounded(survivors, lower: lower, upper: upper, slots: slots)
             return
         }
@@ -147,7 +146,7 @@ import StorageIO
             rest &= rest - 1
             let slot = slots[index]
             let (chunk, row) = codes.place(ofSlot: Int(slot))
-            if !isStatistical { unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride) }
+            if !comparesBounded { unsafe prefetch(codes.lowRows(chunk: chunk) + row * stride, byteCount: stride) }
             if bySigns { unsafe prefetch(codes.highRows(chunk: chunk) + row * stride, byteCount: stride) }
             unsafe pending.append(unsafe Candidate(upper: upper[index], slot: slot))
         }
@@ -162,7 +161,7 @@ import StorageIO
     ) {
         if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
         guard let codes else { return }
-        if isStatistical, !bySigns {
+        if comparesBounded, !bySigns {
             for index in survivors.indices {
                 let survivor = unsafe survivors[index]
                 keepBounded(UInt32(firstSlot) + survivor.place, lower: survivor.lower, upper: survivor.upper)
@@ -178,7 +177,7 @@ import StorageIO
         for index in survivors.indices {
             let survivor = unsafe survivors[index]
             let offset = (firstRow + Int(survivor.place)) * stride
-            if !isStatistical { unsafe prefetch(low + offset, byteCount: stride) }
+            if !comparesBounded { unsafe prefetch(low + offset, byteCount: stride) }
             if bySigns { unsafe prefetch(high + offset, byteCount: stride) }
             unsafe pending.append(Candidate(upper: survivor.upper, slot: UInt32(firstSlot) + survivor.place))
         }
@@ -278,10 +277,10 @@ import StorageIO
     private func refine(_ group: inout RefinedRows, _ code: CodeQuery) {
         let count = unsafe group.count
         guard count > 0 else { return }
-        if isStatistical { unsafe tally.bounded += count } else { unsafe tally.refined += count }
+        if comparesBounded { unsafe tally.bounded += count } else { unsafe tally.refined += count }
         let (lower, upper) = unsafe (group.bounds, group.bounds + Self.boundCount)
         var rest: UInt64
-        if isStatistical {
+        if comparesBounded {
             rest = unsafe nephrite_code_scan_rows(kernels, code.pointer, group.rows, count, threshold, lower, upper)
         } else {
             let low = unsafe group.rows + Self.groupSize
@@ -337,7 +336,7 @@ import StorageIO
             unsafe nephrite_code_search_settle(kernels, search.pointer)
             raise(to: search.threshold)
             // Rows that an approximate search bounds by the high plane once more are the same ones, if not from signs.
-            if !isStatistical {
+            if !comparesBounded {
                 unsafe tally.refined += search.refinedCount
             } else if usesSigns {
                 unsafe tally.bounded += search.refinedCount
@@ -354,6 +353,7 @@ import StorageIO
         unsafe candidates.removeAll { $0.upper < limit }
         unsafe candidates.sort { $0.upper > $1.upper }
         let count = unsafe candidates.count
+        let comparedCount = unsafe tally.compared
         for index in 0..<min(Self.vectorsAhead, count) { unsafe prefetchVector(candidates[index].slot) }
         for index in 0..<count {
             let candidate = unsafe candidates[index]
@@ -364,6 +364,7 @@ import StorageIO
             unsafe tally.compared += 1
             compareRows(1, firstSlot: Int(candidate.slot))
         }
+        snapshot.mapping.noteScatteredReads(unsafe tally.compared - comparedCount)
         unsafe candidates.removeAll(keepingCapacity: true)
         if unsafe scanner.isFull { unsafe raise(to: scanner.threshold) }
         if let clock { unsafe tally.compareTime += clock.monotonicNanoseconds() - start }

@@ -90,7 +90,9 @@ final class Searcher: Sendable {
         let snapshot = plan.snapshot
         for (scanner, budget) in zip(part.scanners, part.budgets) {
             var scanner = scanner
-            for entry in budget?.sorted(precedes: <) ?? [] {
+            let entries = budget?.sorted(precedes: <) ?? []
+            snapshot.mapping.noteScatteredReads(entries.count)
+            for entry in entries {
                 answer.counts.compared += 1
                 unsafe scanner.scan(
                     rows: snapshot.vectorAddress(entry.slot), firstSlot: entry.slot, count: 1, isLive: nil,

@@ -1,4 +1,6 @@
 /// Address space from the kernel: file systems reserve it, files are mapped into it, snapshots read from it.
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Darwin)
@@ -67,6 +69,8 @@
 // SAFETY: the reservation is immutable and unmapped only when nobody refers to it; the kernel changes mappings in it.
 final class POSIXAddressSpace: AddressSpace, @unchecked Sendable {
     private let reservation: Reservation
+    /// Whether there is, or was, memory in it that no file has: releasing that would lose it.
+    private let hasOwnMemory = Atomic<Bool>(false)
 
     init(byteCount: Int) throws(Errno) {
         reservation = try Reservation(byteCount: byteCount)
@@ -81,6 +85,7 @@ final class POSIXAddressSpace: AddressSpace, @unchecked Sendable {
     ) throws(Errno) {
         try reservation.check(offset: offset, length: length, fileSize: fileSize, position: position)
         let address = unsafe reservation.start + position
+        if isPrivate { hasOwnMemory.store(true, ordering: .sequentiallyConsistent) }
         // MAP_FIXED swaps the pages in one step, and only inside the reservation, as was just checked.
         let protection = isPrivate ? PROT_READ | PROT_WRITE : PROT_READ
         // Without MAP_NORESERVE the kernel would set memory aside for a copy of the whole file.
@@ -91,6 +96,14 @@ final class POSIXAddressSpace: AddressSpace, @unchecked Sendable {
     }
 
     func provideMemory(at position: Int, byteCount: Int) throws(FileSystemError) -> UnsafeMutableRawBufferPointer {
-        try unsafe reservation.provideMemory(at: position, byteCount: byteCount)
+        hasOwnMemory.store(true, ordering: .sequentiallyConsistent)
+        return try unsafe reservation.provideMemory(at: position, byteCount: byteCount)
+    }
+
+    func releasePages(at position: Int, byteCount: Int) {
+        guard position >= 0, byteCount > 0, position <= self.byteCount - byteCount else { return }
+        guard !hasOwnMemory.load(ordering: .sequentiallyConsistent) else { return }
+        // Of a shared mapping this drops page table entries only. What it returns is of no use: it is a hint.
+        _ = unsafe madvise(reservation.start + position, byteCount, MADV_DONTNEED)
     }
 }
