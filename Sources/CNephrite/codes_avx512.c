@@ -290,11 +290,11 @@ CODE_TARGET static size_t take_waiting(
     return kept;
 }
 
-#define CODE_BLOCK64 block64_screened
-CODE_TARGET static uint64_t block64_screened(
+#define CODE_BLOCK64 block64_by_line
+CODE_TARGET static uint64_t block64_by_line(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper);
-#define CODE_ROWS64 rows64_screened
-CODE_TARGET static uint64_t rows64_screened(
+#define CODE_ROWS64 rows64_by_line
+CODE_TARGET static uint64_t rows64_by_line(
     const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
     float *upper);
 #define CODE_PASSES .prepare_pass = prepare_pass, .pass64 = pass64,

@@ -240,7 +240,7 @@ AVX512 uint64_t block64_of(
     default: return SCAN(-1, 0);                                                                                  \
     }
 
-CODE_TARGET static uint64_t block64_screened(
+CODE_TARGET static uint64_t block64_by_line(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
     if (by_signs) return block64_of(query, 1, -1, 0, rows, threshold, lower, upper);
 #define SCAN(steps, has_tail) block64_of(query, 0, steps, has_tail, rows, threshold, lower, upper)
@@ -293,7 +293,7 @@ CODE_TARGET static uint64_t whole_rows64(
 }
 
 // The rows are filled up with the last to groups of 16.
-CODE_TARGET static uint64_t rows64_screened(
+CODE_TARGET static uint64_t rows64_by_line(
     const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
     float *upper) {
     if (count % 16 == 0) return whole_rows64(query, rows, count, threshold, lower, upper);

@@ -137,7 +137,7 @@ COUNTING uint64_t signs64_of(
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq,avx2,fma")))
 static uint64_t block64_counting(
     const nephrite_code_query *query, int by_signs, const uint8_t *rows, float threshold, float *lower, float *upper) {
-    if (!by_signs) return block64_screened(query, 0, rows, threshold, lower, upper);
+    if (!by_signs) return block64_by_line(query, 0, rows, threshold, lower, upper);
     switch (nephrite_code_sign_bytes(query->dimension) / 16) {
         FIXED_SIGNS(0)
         FIXED_SIGNS(1)

@@ -77,8 +77,8 @@ typedef struct {
     float scale;
     /// Euclidean: squared norm of the centred query.
     float squared;
-    /// Times the norms of a row: what rounding can make of a sum of products of a query and a row, for the first,
-    /// rough look at the bounds.
+    /// Times the norms of a row: what rounding can make of a sum of products of a query and a row, for upper bounds that a
+    /// line gives.
     float rounding;
 } nephrite_code_bound;
 

@@ -39,7 +39,8 @@ import Testing
             // Weights at both ends of their range.
             if dimension % 3 == 0 { query = query.map { $0 < 0 ? -1 : 1 } }
             let row = EncodedRow(codec, values.floats(dimension))
-            let code = try #require(CodeQuery(codec: codec, query: query, metric: .dot, deviations: 1, signDeviations: 1))
+            let code = try #require(
+                CodeQuery(codec: codec, query: query, metric: .dot, deviations: 1, signDeviations: 1))
             let (high, both) = row.values(dimension)
             let weights = unsafe code.pointer.pointee
             var expected = (coarse: 0, many: 0, refined: 0, signs: 0)

@@ -135,7 +135,8 @@ import Testing
         let query = values.floats(dimension)
         let plane = (0..<64).flatMap { _ in EncodedRow(codec, Self.related(query, &values)).signs }
         for metric in ScanMetric.allCases {
-            let code = try #require(CodeQuery(codec: codec, query: query, metric: metric, deviations: 2.3, signDeviations: 2.3))
+            let code = try #require(
+                CodeQuery(codec: codec, query: query, metric: metric, deviations: 2.3, signDeviations: 2.3))
             func scan(_ set: CodeKernels, _ mask: UInt64, _ threshold: Float) -> (left: UInt64, bounds: [Float]) {
                 var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
                 let left = unsafe nephrite_code_scan_signs(
