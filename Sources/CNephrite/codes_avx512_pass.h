@@ -27,8 +27,6 @@ AVX512 void unpack_block(const uint8_t *rows, size_t dimension, int8_t *unpacked
 struct pass_note {
     struct line line;
     float threshold;
-    /// Half of 15 * sum of weights, rounded down: sums begin below zero by so much.
-    int32_t half;
 };
 _Static_assert(sizeof(struct pass_note) <= nephrite_code_pass_note_bytes, "a note has its room");
 
@@ -55,21 +53,14 @@ CODE_TARGET static void prepare_pass(const nephrite_code_query *const *queries, 
             for (size_t i = 0; i < padded; i += 4) memcpy(weights + 4 * i + 4 * q, own + i, 4);
         }
     }
-    struct pass_note *notes = pass_notes(scratch);
-    for (size_t q = 0; q < count; q += 1) {
-        // Unlike any threshold.
-        notes[q].threshold = NAN;
-        notes[q].half = (15 * queries[q]->coarse_sum) >> 1;
-    }
+    // Unlike any threshold.
+    for (size_t q = 0; q < count; q += 1) pass_notes(scratch)[q].threshold = NAN;
 }
 
-// Half the sums of weight * (2 * nibble - 15) for four queries and 64 rows, rounded up.
-AVX512 void sum_pass(
-    const int8_t *rows, const int8_t *weights, size_t padded, const struct pass_note *const *notes,
-    __m512i (*sums)[4]) {
+// Sums of weight * nibble for four queries and 64 rows.
+AVX512 void sum_pass(const int8_t *rows, const int8_t *weights, size_t padded, __m512i (*sums)[4]) {
     UNROLL for (int q = 0; q < 4; q += 1) {
-        const __m512i first = _mm512_set1_epi32(-notes[q]->half);
-        UNROLL for (int g = 0; g < 4; g += 1) sums[q][g] = first;
+        UNROLL for (int g = 0; g < 4; g += 1) sums[q][g] = _mm512_setzero_si512();
     }
     for (size_t i = 0; i < padded; i += 4, rows += 256, weights += 16) {
         __m512i codes[4];
@@ -84,20 +75,18 @@ AVX512 void sum_pass(
 }
 
 // One query's rows that reach its threshold, and upper bounds of all. Without a branch: which way it went could not be
-// foreseen, and what it spared would be less than that. Sums are half of what they are where one query is alone, or a half
-// more; so is a line of theirs.
+// foreseen, and what it spared would be less than that.
 AVX512 uint64_t keep_pass(
-    const nephrite_code_bound *bound, const int metric, const __m512i *sums, const struct rows16 *rows,
+    const nephrite_code_bound *bound, const int metric, int32_t all, const __m512i *sums, const struct rows16 *rows,
     const uint8_t *row_factors, struct pass_note *note, float threshold, float *upper) {
     if (note->threshold != threshold) {
         note->line = make_line(bound, threshold, row_factors);
-        note->line.step *= 2;
-        note->line.slope *= 2;
         note->threshold = threshold;
     }
     uint64_t kept = 0;
     UNROLL for (int g = 0; g < 4; g += 1) {
-        const __m512 most = upper16(&note->line, metric, _mm512_cvtepi32_ps(sums[g]), &rows[g]);
+        const __m512i sum = _mm512_sub_epi32(_mm512_add_epi32(sums[g], sums[g]), _mm512_set1_epi32(all));
+        const __m512 most = upper16(&note->line, metric, _mm512_cvtepi32_ps(sum), &rows[g]);
         _mm512_storeu_ps(upper + 16 * g, most);
         kept |= (uint64_t)_mm512_cmp_ps_mask(most, _mm512_set1_ps(threshold), _CMP_NLT_UQ) << (16 * g);
     }
@@ -131,13 +120,11 @@ AVX512 void pass64_of(
     const size_t lines = is_streamed ? 0 : (nephrite_code_block_rows * row_bytes / 64 + turns - 1) / turns;
     for (size_t first = 0; first < count; first += 4, weights += 4 * padded, next += 64 * lines) {
         __m512i sums[4][4];
-        const struct pass_note *own[4];
-        for (size_t q = 0; q < 4; q += 1) own[q] = notes + (first + q < count ? first + q : count - 1);
-        sum_pass(unpacked, weights, padded, own, sums);
+        sum_pass(unpacked, weights, padded, sums);
         for (size_t line = 0; line < lines; line += 1) __builtin_prefetch(next + 64 * line, 0, 2);
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
             survivors[q] = keep_pass(
-                &queries[q]->coarse_bound, metric, sums[q - first], block, rows + byte_count, notes + q, thresholds[q],
+                &queries[q]->coarse_bound, metric, 15 * queries[q]->coarse_sum, sums[q - first], block, rows + byte_count, notes + q, thresholds[q],
                 upper + nephrite_code_block_rows * q);
         }
     }
