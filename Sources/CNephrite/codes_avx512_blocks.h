@@ -2,7 +2,8 @@
 // bounds themselves where they are wanted.
 
 // In place of the sine, which the bound has a root for, the line that touches it where rows are that just reach the
-// threshold: nowhere is the sine above such a line. With x = turn * sum * slope / touching cosine, the upper bound is
+// threshold: nowhere is the sine above such a line. (What approximate searches estimate may be a little beyond 1, where
+// there is no sine; nor is it certain.) With x = turn * sum * slope / touching cosine, the upper bound is
 //     scale * sum * step + residual * (spread - turn * sum * slope) + centred norm * centred + norm * norm + addend
 // less the squares of Euclidean data, whose coefficients are twice as large; a cosine's is divided by the norm, and
 // `relative` is added. Each coefficient has what rounding can change; see the article.

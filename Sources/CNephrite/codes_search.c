@@ -150,7 +150,8 @@ static void refine_best(const nephrite_code_set *set, nephrite_code_search *sear
     for (; left != 0; left &= left - 1) {
         const int index = __builtin_ctz(left);
         if (upper[index] < search->threshold) continue;
-        offer(search, lower[index]);
+        const float spare = needs_low ? 0 : (upper[index] - lower[index]) * search->query->lower_share;
+        offer(search, lower[index] - spare);
         search->candidates[search->candidate_count++] = (nephrite_code_candidate){slots[index], upper[index]};
     }
 }
@@ -262,6 +263,16 @@ void nephrite_code_search_prepare(
     const nephrite_code_query *queries[nephrite_code_search_queries];
     for (size_t q = 0; q < count; q += 1) queries[q] = searches[q]->query;
     set->prepare_pass(queries, count, scratch);
+}
+
+int nephrite_code_pass_bounds(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
+    const float *thresholds, float *upper, void *scratch) {
+    if (set->pass64 == NULL) return 0;
+    uint64_t survivors[nephrite_code_search_queries];
+    set->prepare_pass(queries, count, scratch);
+    set->pass64(queries, count, rows, thresholds, survivors, upper, scratch);
+    return 1;
 }
 
 void nephrite_code_search_many(

@@ -1,12 +1,13 @@
 // The first two stages of a search by codes, for one query or for several that share a pass: rows are bounded by the
-// high plane or by their signs, what reaches the threshold is bounded by both planes, and that raises the threshold.
+// high plane or by their signs, what reaches the threshold is bounded by both planes (or, in approximate searches of many
+// components, by the high plane), and that raises the threshold.
 // The cascade of Nephrite calls it for runs of blocks and compares in float32 what it leaves.
 #ifndef NEPHRITE_CODE_SEARCH_H
 #define NEPHRITE_CODE_SEARCH_H
 #include "nephrite_codes.h"
 
 enum {
-    /// Rows that wait to be bounded by both planes, at most.
+    /// Rows that wait to be bounded more narrowly, at most.
     nephrite_code_pending_rows = 256,
     /// Queries that one call takes at most.
     nephrite_code_search_queries = 64,
@@ -41,11 +42,11 @@ typedef struct {
     /// caller's.
     float *lowers;
     size_t limit, lower_count;
-    /// Rows whose upper bound by both planes was not below the threshold. The caller's, as is the room: a call adds
+    /// Rows whose narrower upper bound was not below the threshold. The caller's, as is the room: a call adds
     /// 64 * block_count + nephrite_code_pending_rows at most.
     nephrite_code_candidate *candidates;
     size_t candidate_count;
-    /// Rows that have been bounded by both planes.
+    /// Rows that have been bounded more narrowly.
     size_t refined_count;
     /// Rows that wait: upper bounds by the first stage, never NaN, and slots; and rows of the memory that all are in.
     float pending_upper[nephrite_code_pending_rows + 16];
@@ -76,6 +77,11 @@ void nephrite_code_search_prepare(
 void nephrite_code_search_many(
     const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, const nephrite_code_rows *rows,
     const uint64_t *masks, size_t block_count, void *scratch);
-/// Bounds the rows that still wait by both planes.
+/// Upper bounds of the rows of a block by the kernel for several queries, 64 floats a query, for tests; returns 0 where there
+/// is none. `scratch` as for nephrite_code_search_prepare.
+int nephrite_code_pass_bounds(
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
+    const float *thresholds, float *upper, void *scratch);
+/// Bounds the rows that still wait.
 void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search);
 #endif

@@ -98,8 +98,10 @@ typedef struct {
     int32_t fine_sum, coarse_sum;
     /// 7 * dimension: sum of weight * sign = 2 * (what the planes count) - this.
     int32_t sign_sum;
-    /// Not 0: what the coarse bound leaves is compared, for bounds by both planes are hardly narrower.
+    /// Not 0: what the coarse bound leaves is compared, for bounds by both planes are hardly narrower. From the lower one
+    /// so many times the distance of both is taken before it counts: of many rows none is to be above its rank.
     int high_is_enough;
+    float lower_share;
     /// For coarse sums over the high plane, for fine sums over both planes, for sums over signs.
     nephrite_code_bound coarse_bound, refined_bound, sign_bound;
 } nephrite_code_query;

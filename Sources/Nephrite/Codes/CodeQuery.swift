@@ -104,12 +104,14 @@ import CNephrite
         let signs = looksAtSigns ? unsafe SignWeights(rotated, size, dimension: codec.dimension, planes) : nil
         let coarse = unsafe Weights(rotated, size, maximum: 127, sum: .infinity, spare)
         for index in 0..<count { unsafe bytes[2 * count + index] = Int8(truncatingIfNeeded: spare[index]) }
+        let lowerShare = Self.lowerShare(deviations: deviations, width: statistical)
         unsafe pointer = UnsafeMutablePointer<nephrite_code_query>.allocate(capacity: 1)
         unsafe pointer.initialize(
             to: nephrite_code_query(
                 dimension: codec.dimension, fine: wide, fine_high: bytes, fine_low: bytes + count,
                 coarse: bytes + 2 * count, signs: planes, fine_sum: Int32(fine.sum), coarse_sum: Int32(coarse.sum),
-                sign_sum: 7 * Int32(codec.dimension), high_is_enough: Self.isEnough(statistical) ? 1 : 0,
+                sign_sum: 7 * Int32(codec.dimension), high_is_enough: lowerShare == nil ? 0 : 1,
+                lower_share: lowerShare ?? 0,
                 coarse_bound: bound(coarse, statistical), refined_bound: bound(fine, nil),
                 sign_bound: signs.map(signBound) ?? nephrite_code_bound()))
     }
@@ -119,11 +121,15 @@ import CNephrite
         unsafe memory.deallocate()
     }
 
-    /// Whether statistical bounds by the high plane are at most twice as wide as the certain ones by both planes, whose
-    /// residuals are a fifteenth. Then to compare a few more rows takes less than to look at the low plane of all.
-    private static func isEnough(_ width: Double?) -> Bool {
-        guard let width else { return false }
-        return 15 * width <= 2
+    /// Deviations below an estimate where none of a million rows is.
+    private static let certainDeviations = 5.0
+
+    /// What `lower_share` is if bounds by the high plane that are so many deviations wide are at most twice as wide as the
+    /// certain ones by both planes, whose residuals are a fifteenth: then to compare a few more rows takes less than to look
+    /// at the low plane of all. Nil for wider ones, and where they are so narrow that much is lost anyway.
+    private static func lowerShare(deviations: Double?, width: Double?) -> Float? {
+        guard let deviations, let width, deviations >= 1, 15 * width <= 2 else { return nil }
+        return Float(max(0, certainDeviations / deviations - 1) / 2)
     }
 
     /// How large the components of a vector are: the largest of them, the sum of their absolute values, and their norm.

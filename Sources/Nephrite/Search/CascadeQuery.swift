@@ -32,7 +32,8 @@ import StorageIO
     private let isCached: Bool
     /// Whether what the high plane leaves is compared, and the low plane not looked at.
     private let comparesBounded: Bool
-    private let usesSigns: Bool
+    /// Then so many times the distance of both bounds is taken from the lower one.
+    private let lowerShare: Float
     // SAFETY: of `@exclusivity(unchecked)`: the call of `CascadeScan.run` that made a query is the only one to use
     // it, no method suspends, and what leaves are values. What runs while one of these variables is being changed
     // (`accepts`, the test of a filter, `idPrecedes`) has the plan and the snapshot, and no reference to the query.
@@ -47,6 +48,10 @@ import StorageIO
     @exclusivity(unchecked) private var lowers: BoundHeap
     @exclusivity(unchecked) private var candidates: [Candidate] = []
     @exclusivity(unchecked) private var pending: [Candidate] = []
+    /// Rows that were looked at where what the high plane leaves is compared, and at how many that is done: lower bounds are
+    /// far below ranks there, and those of the nearest so far raise the threshold for the others.
+    @exclusivity(unchecked) private var seenCount = 0
+    @exclusivity(unchecked) private var nextComparison = 16_384
     /// No row of a lower rank is wanted.
     var threshold: Float { unsafe least }
     @exclusivity(unchecked) private var least: Float
@@ -58,8 +63,8 @@ import StorageIO
         snapshot = plan.snapshot
         codes = plan.codes
         code = plan.codeQueries[index]
+        lowerShare = code.map { unsafe $0.pointer.pointee.lower_share } ?? 0
         comparesBounded = code.map { unsafe $0.pointer.pointee.high_is_enough != 0 } ?? false
-        usesSigns = plan.usesSigns
         shared = plan.shared[index]
         after = request.after
         clock = request.isTimed ? SystemClock() : nil
@@ -94,6 +99,13 @@ import StorageIO
     func endRun(_ search: CodeSearch, rowCount: Int, bySigns: Bool) {
         if bySigns { unsafe tally.estimated += rowCount } else { unsafe tally.bounded += rowCount }
         raise(to: search.threshold)
+        guard comparesBounded else { return }
+        unsafe seenCount += rowCount
+        if unsafe seenCount >= nextComparison {
+            unsafe nextComparison = 4 * seenCount
+            takeCandidates(search)
+            compareCandidates()
+        }
     }
 
     private func takeCandidates(_ search: CodeSearch) {
@@ -192,7 +204,7 @@ import StorageIO
         }
     }
 
-    /// Keeps rows whose bounds by the high plane are as narrow as they get before they are compared.
+    /// Keeps rows whose bounds are as narrow as they get before they are compared.
     private func keepBounded(
         _ survivors: UInt64, lower: UnsafePointer<Float>, upper: UnsafePointer<Float>, slots: BlockSlots
     ) {
@@ -205,7 +217,8 @@ import StorageIO
     }
 
     private func keepBounded(_ slot: UInt32, lower: Float, upper: Float) {
-        if !(upper < threshold), accepts?(slot) ?? true { keep(slot, lower: lower, upper: upper) }
+        guard !(upper < threshold), accepts?(slot) ?? true else { return }
+        keep(slot, lower: lower - (upper - lower) * lowerShare, upper: upper)
     }
 
     private func keepEstimates(
@@ -291,10 +304,7 @@ import StorageIO
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             rest &= rest - 1
-            let slot = unsafe group.slots[index]
-            if unsafe !(upper[index] < threshold), accepts?(slot) ?? true {
-                unsafe keep(slot, lower: lower[index], upper: upper[index])
-            }
+            unsafe keepBounded(group.slots[index], lower: lower[index], upper: upper[index])
         }
         unsafe group.count = 0
     }
@@ -338,7 +348,7 @@ import StorageIO
             // Rows that an approximate search bounds by the high plane once more are the same ones, if not from signs.
             if !comparesBounded {
                 unsafe tally.refined += search.refinedCount
-            } else if usesSigns {
+            } else if unsafe tally.estimated > 0 {
                 unsafe tally.bounded += search.refinedCount
             }
             takeCandidates(search)

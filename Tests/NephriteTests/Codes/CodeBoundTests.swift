@@ -36,7 +36,7 @@ import Testing
     }
 
     /// A row's rank as the exact scan has it.
-    private static func rank(_ metric: ScanMetric, _ query: [Float], _ row: [Float]) -> Float {
+    static func rank(_ metric: ScanMetric, _ query: [Float], _ row: [Float]) -> Float {
         var scanner = ExactScanner(metric: metric, query: query, stride: row.count * 4, limit: 1)
         unsafe row.withUnsafeBytes { row in
             unsafe scanner.scan(rows: row.baseAddress!, firstSlot: 0, count: 1, isLive: nil, precedes: <)

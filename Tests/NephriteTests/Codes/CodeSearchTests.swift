@@ -134,6 +134,62 @@ import Testing
         }
     }
 
+    @Test(
+        "A pass bounds no row below its bound, be its components as unlike as may be, and the first row of another kind",
+        arguments: [129, 448, 608])
+    func heavyTails(_ dimension: Int) throws {
+        var values = SeededValues(seed: 77)
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        // Where axes go: what a vector has to be so that it is `wanted` once it is rotated.
+        let axes = (0..<dimension).map { axis in
+            codec.rotated((0..<dimension).map { $0 == axis ? 1 : 0 }, subtractingCentre: false)
+        }
+        func turnedBack(_ wanted: [Float]) -> [Float] {
+            axes.map { axis in zip(axis, wanted).reduce(0) { $0 + $1.0 * $1.1 } }
+        }
+        let first = axes.map { $0[0] }
+        for round in 0..<6 {
+            // One component is much larger than the others, in the rows and in the query.
+            let rest = turnedBack((0..<dimension).map { $0 == 0 ? 0 : values.float() < 0 ? -1 : 1 })
+            let tail = Float(round % 3) * 0.02
+            let query = zip(first, rest).map { 127 * $0 + 4 * $1 }
+            let rows = (0..<64).map { index -> [Float] in
+                if index % 7 == 0 {
+                    // About as long as those that it is unlike.
+                    return values.floats(dimension, scale: (3 / Float(dimension)).squareRoot() * (1 + Float(round) / 8))
+                }
+                let scale = 1 + values.float() / 2
+                return zip(first, rest).map { scale * ($0 + tail * $1) }
+            }
+            for metric in Self.metrics {
+                let code = try #require(CodeQuery(codec: codec, query: query, metric: metric))
+                let high = rows.flatMap { EncodedRow(codec, $0).high }
+                let byteCount = nephrite_code_search_scratch(dimension, 5)
+                let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+                defer { unsafe scratch.deallocate() }
+                for set in CodeKernels.all {
+                    unsafe high.withUnsafeBytes { high in
+                        let start = high.baseAddress!
+                        var (lower, upper) = ([Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
+                        let places = unsafe (0..<64).map { unsafe Optional(start + $0 * codec.highStride) }
+                        _ = unsafe nephrite_code_scan_rows(
+                            set.pointer, code.pointer, places, 64, -.infinity, &lower, &upper)
+                        let queries = unsafe Array(repeating: Optional(UnsafePointer(code.pointer)), count: 5)
+                        for threshold in upper {
+                            var found = [Float](repeating: 0, count: 5 * 64)
+                            let isThere = unsafe nephrite_code_pass_bounds(
+                                set.pointer, queries, 5, start, Array(repeating: threshold, count: 5), &found, scratch)
+                            guard isThere != 0 else { break }
+                            for row in 0..<5 * 64 where found[row] < upper[row % 64] {
+                                Issue.record("\(set.name) \(metric) \(round): \(found[row]) < \(upper[row % 64])")
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     @Test("Rows that wait are bounded where they are, also after rows of other memory have come", arguments: [50, 300])
     func twoPieces(_ dimension: Int) throws {
         let sample = try Sample(dimension, metric: .dot, deviations: nil)
@@ -184,12 +240,19 @@ import Testing
     private static func search(
         _ set: CodeKernels, _ sample: Sample, _ searches: [CodeSearch], _ masks: [UInt64], isShared: Bool
     ) {
+        search(set, sample.codec.dimension, sample.high, sample.low, searches, masks, isShared: isShared)
+    }
+
+    private static func search(
+        _ set: CodeKernels, _ dimension: Int, _ high: [UInt8], _ low: [UInt8], _ searches: [CodeSearch],
+        _ masks: [UInt64], isShared: Bool
+    ) {
         let pointers = unsafe searches.map { unsafe Optional($0.pointer) }
-        let byteCount = nephrite_code_search_scratch(sample.codec.dimension, searches.count)
+        let byteCount = nephrite_code_search_scratch(dimension, searches.count)
         let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
         defer { unsafe scratch.deallocate() }
-        unsafe sample.high.withUnsafeBytes { high in
-            unsafe sample.low.withUnsafeBytes { low in
+        unsafe high.withUnsafeBytes { high in
+            unsafe low.withUnsafeBytes { low in
                 var rows = unsafe nephrite_code_rows(
                     high: high.baseAddress!, low: low.baseAddress!, signs: nil, first_slot: 1_000)
                 if isShared {

@@ -227,6 +227,34 @@ import Testing
         }
     }
 
+    @Test(
+        "Of rows that are nearly as near as one another no more are lost than was asked for", arguments: [0.85, 0.99])
+    func nearlyAsNear(_ recall: Double) async throws {
+        let dimension = 768
+        var base = SeededValues(seed: 9)
+        let common = base.floats(dimension)
+        let directory = TestStore()
+        try await directory.database(DatabaseOptions(dimension: dimension, metric: .cosine)) { database async throws in
+            var values = SeededValues(seed: 10)
+            let vectors = (0..<4_000 * dimension).map { common[$0 % dimension] + 0.03 * values.float() }
+            try await database.insert(ids: (0..<4_000).map { "r\($0)" }, vectors: vectors)
+            let snapshot = try await database.snapshot()
+            let view = snapshot.heapCodes()
+            for cachedByteCount in [0, .max] {
+                var found = 0
+                for _ in 0..<30 {
+                    var request = SearchRequest(queries: [values.floats(dimension)], limit: 10)
+                    let exact = try await snapshot.searcher.search(snapshot, request, codes: nil).rows[0]
+                    request.mode = .approximate(recall: recall)
+                    request.cachedByteCount = cachedByteCount
+                    let rows = try await snapshot.searcher.search(snapshot, request, codes: view).rows[0]
+                    found += Set(exact.map(\.slot)).intersection(rows.map(\.slot)).count
+                }
+                #expect(Double(found) >= 300 * recall, "\(cachedByteCount)")
+            }
+        }
+    }
+
     @Test("Codes spare the cascade most comparisons, and each stage leaves fewer to the next")
     func stages() async throws {
         try await withSnapshot(.random, .cosine, 256, count: 2_000) { snapshot async throws in
