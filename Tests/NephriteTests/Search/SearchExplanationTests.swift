@@ -47,7 +47,7 @@ struct SearchExplanationTests {
     }
 
     @Test(
-        "An approximate search looks at 4 bits first, beyond a cache at signs, and reads both planes of the rest"
+        "An approximate search looks at 4 bits first, beyond a cache at signs, and compares what they leave"
     )
     func approximate() async throws {
         // Of short vectors the codes have no signs.
