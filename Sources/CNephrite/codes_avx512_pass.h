@@ -124,8 +124,8 @@ AVX512 void pass64_of(
         for (size_t line = 0; line < lines; line += 1) __builtin_prefetch(next + 64 * line, 0, 2);
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
             survivors[q] = keep_pass(
-                &queries[q]->coarse_bound, metric, 15 * queries[q]->coarse_sum, sums[q - first], block, rows + byte_count, notes + q, thresholds[q],
-                upper + nephrite_code_block_rows * q);
+                &queries[q]->coarse_bound, metric, 15 * queries[q]->coarse_sum, sums[q - first], block, rows + byte_count,
+                notes + q, thresholds[q], upper + nephrite_code_block_rows * q);
         }
     }
 }

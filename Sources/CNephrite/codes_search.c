@@ -286,7 +286,7 @@ void nephrite_code_search_many(
     float *upper = nephrite_code_pass_uppers(scratch);
     // A block of long rows that a few queries look at one after the other stays in the cache between them, and to turn it
     // over for them all would take longer.
-    const int are_few = 48 * count <= stride;
+    const int take_turns = 48 * count <= stride;
     for (size_t q = 0; q < count; q += 1) {
         queries[q] = searches[q]->query;
         look_at(set, searches[q], rows);
@@ -298,7 +298,7 @@ void nephrite_code_search_many(
         const size_t first = b * nephrite_code_block_rows;
         const uint8_t *block = (const uint8_t *)rows->high + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
-        if (set->pass64 != NULL && !are_few && is_dense) {
+        if (set->pass64 != NULL && !take_turns && is_dense) {
             set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
         } else if (set->pass64 != NULL) {
             for (size_t q = 0; q < count; q += 1) {

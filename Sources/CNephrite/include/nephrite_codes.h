@@ -177,8 +177,9 @@ typedef struct {
 size_t nephrite_code_scan_blocks(
     const nephrite_code_set *set, const nephrite_code_query *query, int by_signs, const void *rows,
     const uint64_t *masks, size_t block_count, float threshold, nephrite_code_survivor *survivors);
-/// As nephrite_code_scan and nephrite_code_scan_many (but there `lower` is not null), of up to 64 rows of the high plane that lie anywhere; the i-th
-/// has the place i. However few they are, `lower` and `upper` have 64 floats (for each query).
+/// As nephrite_code_scan and nephrite_code_scan_many, of up to 64 rows of the high plane that lie anywhere; the i-th has
+/// the place i. However few they are, `lower` and `upper` have 64 floats (for each query). Those for several queries want
+/// `lower`.
 uint64_t nephrite_code_scan_rows(
     const nephrite_code_set *set, const nephrite_code_query *query, const void *const *rows, size_t count,
     float threshold, float *lower, float *upper);

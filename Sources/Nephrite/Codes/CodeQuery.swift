@@ -121,7 +121,7 @@ import CNephrite
         unsafe memory.deallocate()
     }
 
-    /// Deviations below an estimate where none of a million rows is.
+    /// Deviations below its estimate where hardly one row of a million is.
     private static let certainDeviations = 5.0
 
     /// What `lower_share` is if bounds by the high plane that are so many deviations wide are at most twice as wide as the
