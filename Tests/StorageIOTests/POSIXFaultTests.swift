@@ -245,7 +245,7 @@ import Testing
                     try file.allocate(offset: 0, length: 1 << 26)
                     let space = try fileSystem.reserveAddressSpace(byteCount: 1 << 26)
                     let memory = try MemoryAddressSpace(byteCount: 1 << 26)
-                    let queue = WorkerQueue(name: "few") { (name, queue) throws(Errno) in
+                    let queue = WorkerQueue(name: "few", spinNanoseconds: 0) { (name, queue) throws(Errno) in
                         try WorkerThread(name: name, queue: queue)
                     }
                     try queue.start(threadCount: 1)

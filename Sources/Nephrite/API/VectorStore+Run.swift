@@ -232,9 +232,9 @@ struct StoreThreads: Sendable {
         searchThreadCount = configuration.searchThreadCount > 0 ? configuration.searchThreadCount : cores
         let start = configuration.environment.startThreads
         do throws(ThreadError) {
-            let logThreads = try start("nephrite-log", 1)
-            let ioThreads = try start("nephrite-io", 2)
-            let searchThreads = try start("nephrite-scan", searchThreadCount)
+            let logThreads = try start("nephrite-log", 1, .zero)
+            let ioThreads = try start("nephrite-io", 2, .zero)
+            let searchThreads = try start("nephrite-scan", searchThreadCount, configuration.searchThreadSpin)
             log = logThreads
             io = ioThreads
             search = searchThreads

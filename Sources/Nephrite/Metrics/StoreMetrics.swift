@@ -31,13 +31,3 @@ struct DatabaseMetrics: Sendable {
     let codingFailures = Counter()
     let codesMended = Counter()
 }
-
-extension Duration {
-    /// The duration in nanoseconds, between 0 and 292 years.
-    var nanoseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        guard seconds >= 0, attoseconds >= 0 else { return 0 }
-        let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? UInt64(Int64.max) : product &+ UInt64(attoseconds / 1_000_000_000)
-    }
-}

@@ -21,20 +21,26 @@ public final class IOExecutor: TaskExecutor {
     /// - Parameters:
     ///   - name: The start of the threads' names; the system shows the last 15 bytes of name, dash and number.
     ///   - threadCount: 1 or more; there are fewer if the system does not let the process start so many.
+    ///   - spinning: How long a thread without a job looks for one before it sleeps, while jobs come that fast.
     /// - Throws: if it does not let it start one.
-    public convenience init(name: String, threadCount: Int) throws(ThreadError) {
-        try self.init(name: name, threadCount: threadCount) { (name, queue) throws(Errno) in
+    public convenience init(name: String, threadCount: Int, spinning: Duration = .zero) throws(ThreadError) {
+        try self.init(name: name, threadCount: threadCount, spinning: spinning) { (name, queue) throws(Errno) in
             try WorkerThread(name: name, queue: queue)
         }
     }
 
     /// Starts the threads with a maker of them.
-    init(name: String, threadCount: Int, makeThread: @escaping ThreadMaker) throws(ThreadError) {
+    init(
+        name: String, threadCount: Int, spinning: Duration = .zero, makeThread: @escaping ThreadMaker
+    ) throws(ThreadError) {
         precondition(threadCount > 0, "an executor needs a thread")
         self.threadCount = threadCount
-        queue = WorkerQueue(name: name, makeThread: makeThread)
+        queue = WorkerQueue(name: name, spinNanoseconds: spinning.nanoseconds, makeThread: makeThread)
         try queue.start(threadCount: threadCount)
     }
+
+    /// How often the threads went to sleep for want of a job.
+    var sleepCount: Int { queue.sleeps }
 
     /// Ends the threads. No job is waiting then, because each keeps its executor alive. The last reference may be
     /// dropped on one of the executor's own threads, which then ends by itself.

@@ -75,3 +75,13 @@ public struct SystemRandomSource: RandomSource {
         return generator.next()
     }
 }
+
+extension Duration {
+    /// The duration in nanoseconds, between 0 and 292 years.
+    package var nanoseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? UInt64(Int64.max) : product &+ UInt64(attoseconds / 1_000_000_000)
+    }
+}

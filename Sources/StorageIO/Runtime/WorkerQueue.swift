@@ -1,5 +1,6 @@
 /// The queue between ``IOExecutor`` and its threads: jobs go in at one end, worker threads take them at the other.
 import CNephrite
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -11,8 +12,11 @@ import CNephrite
 ///
 /// Threads own the queue, not the executor; each job owns the executor it runs for. So the executor outlives its last
 /// job, and the queue outlives the last thread, whoever lets go first.
-// SAFETY: every stored variable is read and written only between `lock()` and `unlock()`; the two pointers are
-// immutable and freed when no thread refers to the queue any more.
+///
+/// A worker may look for a job for a while before it waits (``IdleSpin``). It counts as one that takes a job: whoever adds no more
+/// jobs than there are such workers wakes nobody. So each asks once more, with the lock, before it waits.
+// SAFETY: every stored variable is read and written only between `lock()` and `unlock()`, but for the atomic one; the two pointers
+// are immutable and freed when no thread refers to the queue any more.
 @safe final class WorkerQueue: @unchecked Sendable {
     /// A job and the executor that must live until it has run.
     struct Item {
@@ -26,14 +30,23 @@ import CNephrite
     private let makeThread: ThreadMaker
     private var items: [Item?] = []
     private var head = 0
+    /// Jobs that nobody has taken, for workers that look without the lock.
+    private let queuedCount = Atomic<Int>(0)
     private var waitingCount = 0
+    private var spinningCount = 0
+    private var sleepCount = 0
+    private var idleSpin: IdleSpin
+    /// When a job was last added while a worker waited; noted where waits are measured.
+    private var lastArrival: UInt64 = 0
     private var workerCount = 0
     private var startedCount = 0
     private var isStopping = false
     private var threads: [WorkerThread] = []
 
-    init(name: String, makeThread: @escaping ThreadMaker) {
+    /// - Parameter spinNanoseconds: how long workers look for a job before they wait, if that pays; 0 for not at all.
+    init(name: String, spinNanoseconds: UInt64, makeThread: @escaping ThreadMaker) {
         self.name = name
+        idleSpin = IdleSpin(limit: spinNanoseconds)
         self.makeThread = makeThread
         // Darwin wants the memory initialised; both calls cannot fail with default attributes.
         unsafe mutex.initialize(to: pthread_mutex_t())
@@ -66,18 +79,21 @@ import CNephrite
         }
     }
 
-    /// Adds a job at the end. A wake-up costs a system call, so only a waiting worker gets one.
+    /// Adds a job at the end. A wake-up costs a system call, so only a waiting worker gets one, and only if no other is looking.
     func append(_ item: Item) {
         lock()
         items.append(item)
+        noteQueuedCount()
         if waitingCount > 0 {
-            unsafe pthread_cond_signal(condition)
+            if idleSpin.limit > 0 { lastArrival = SystemClock().monotonicNanoseconds() }
+            if items.count - head > spinningCount { unsafe pthread_cond_signal(condition) }
         } else if workerCount == 0 {
             // After the shutdown a suspended task may still come back; its job must run, or the task would hang.
             do throws(Errno) {
                 try startWorker()
             } catch {
                 items.removeLast()
+                noteQueuedCount()
                 unlock()
                 globalConcurrentExecutor.enqueue(item.job)
                 return
@@ -90,14 +106,10 @@ import CNephrite
     func next() -> Item? {
         lock()
         defer { unlock() }
-        while head == items.count {
-            if isStopping {
-                workerCount -= 1
-                return nil
-            }
-            waitingCount += 1
-            unsafe pthread_cond_wait(condition, mutex)
-            waitingCount -= 1
+        if head == items.count { waitForItem() }
+        guard head < items.count else {
+            workerCount -= 1
+            return nil
         }
         let item = items[head]
         items[head] = nil
@@ -109,18 +121,61 @@ import CNephrite
             items.removeFirst(head)
             head = 0
         }
+        noteQueuedCount()
         return item
     }
+
+    /// Returns when there is a job, or the queue is stopped and empty.
+    private func waitForItem() {
+        let start = idleSpin.limit > 0 ? SystemClock().monotonicNanoseconds() : 0
+        if idleSpin.isWorthwhile { spin(until: start + idleSpin.limit) }
+        if head < items.count {
+            idleSpin.noteWait(nanoseconds: SystemClock().monotonicNanoseconds() - start)
+            return
+        }
+        while head == items.count && !isStopping {
+            waitingCount += 1
+            sleepCount += 1
+            unsafe pthread_cond_wait(condition, mutex)
+            waitingCount -= 1
+        }
+        if idleSpin.limit > 0 { idleSpin.noteWait(nanoseconds: max(lastArrival, start) - start) }
+    }
+
+    /// Looks for a job until `end`, without the lock meanwhile. Whoever else wants the core gets it.
+    private func spin(until end: UInt64) {
+        while head == items.count && !isStopping && SystemClock().monotonicNanoseconds() < end {
+            spinningCount += 1
+            unlock()
+            while queuedCount.load(ordering: .relaxed) == 0 && SystemClock().monotonicNanoseconds() < end {
+                sched_yield()
+                for _ in 0..<16 where queuedCount.load(ordering: .relaxed) == 0 { nephrite_spin_hint() }
+            }
+            lock()
+            spinningCount -= 1
+        }
+    }
+
+    private func noteQueuedCount() { queuedCount.store(items.count - head, ordering: .relaxed) }
 
     /// Lets the workers end once the queue is empty, and waits for them, except for the calling one.
     func stop() {
         lock()
         isStopping = true
+        // Whoever looks for a job looks up.
+        if head == items.count { queuedCount.store(1, ordering: .relaxed) }
         let ending = threads
         threads = []
         unsafe pthread_cond_broadcast(condition)
         unlock()
         for thread in ending { thread.joinOrDetach() }
+    }
+
+    /// How often workers went to sleep.
+    var sleeps: Int {
+        lock()
+        defer { unlock() }
+        return sleepCount
     }
 
     private func startWorker() throws(Errno) {

@@ -27,6 +27,8 @@ struct BadInputTests {
             Setting("searchThreadCount") { $0.searchThreadCount = 1_000_000 },
             Setting("commitQueueByteLimit") { $0.commitQueueByteLimit = -1 },
             Setting("bulkByteThreshold") { $0.bulkByteThreshold = -1 },
+            Setting("searchThreadSpin") { $0.searchThreadSpin = .nanoseconds(-1) },
+            Setting("searchThreadSpin") { $0.searchThreadSpin = .milliseconds(11) },
             Setting("writeByteRateBesideSearches") { $0.writeByteRateBesideSearches = 0 },
             Setting("quantizationByteThreshold") { $0.quantizationByteThreshold = -1 },
             Setting("addressSpaceReservation") { $0.addressSpaceReservation = 0 },
@@ -39,6 +41,7 @@ struct BadInputTests {
                 $0.logSegmentByteCount = 64 << 10
                 $0.logByteLimit = 1
                 $0.checkpointInterval = .milliseconds(1)
+                $0.searchThreadSpin = .zero
                 $0.commitQueueByteLimit = 1
                 $0.bulkByteThreshold = 0
                 $0.writeByteRateBesideSearches = 1
@@ -49,6 +52,7 @@ struct BadInputTests {
                 $0.maximumOpenFiles = .max
                 $0.logByteLimit = .max
                 $0.checkpointInterval = .seconds(Int64.max)
+                $0.searchThreadSpin = .milliseconds(10)
                 $0.commitQueueByteLimit = .max
                 $0.bulkByteThreshold = .max
                 $0.writeByteRateBesideSearches = .max

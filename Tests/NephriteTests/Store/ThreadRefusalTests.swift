@@ -17,9 +17,9 @@ struct ThreadRefusalTests {
         let directory = TestStore()
         let configuration = directory.configuration
         let started = Mutex<[Started]>([])
-        directory.configuration.environment.startThreads = { (name, count) throws(ThreadError) in
+        directory.configuration.environment.startThreads = { (name, count, spinning) throws(ThreadError) in
             guard started.withLock({ $0.count }) < allowed else { throw ThreadError(code: 11, name: name) }
-            let executor = try IOExecutor(name: name, threadCount: count)
+            let executor = try IOExecutor(name: name, threadCount: count, spinning: spinning)
             started.withLock { $0.append(Started(executor: executor)) }
             return executor
         }
