@@ -133,10 +133,11 @@ public struct StoreEnvironment: Sendable {
     /// Runs everything, for simulations; nil gives each store I/O threads of its own.
     public var executor: (any TaskExecutor)?
     /// Starts the threads of a store when there is no ``executor``.
-    var startThreads: @Sendable (_ name: String, _ count: Int, _ spinning: Duration) throws(ThreadError) -> IOExecutor = {
-        (name, count, spinning) throws(ThreadError) in
-        try IOExecutor(name: name, threadCount: count, spinning: spinning)
-    }
+    var startThreads: @Sendable (_ name: String, _ count: Int, _ spinning: Duration) throws(ThreadError) -> IOExecutor =
+        {
+            (name, count, spinning) throws(ThreadError) in
+            try IOExecutor(name: name, threadCount: count, spinning: spinning)
+        }
 
     /// The real system.
     public init() {}
