@@ -41,7 +41,7 @@ struct NephriteBench {
         nephrite-bench WORKLOAD JOB-JSON
             answers a job of the peers' harness; WORKLOAD is one of
             \(Workload.allCases.map(\.rawValue).joined(separator: " "))
-        nephrite-bench suite [NAME…] [--n N] [--set DATASET]… [--repeat R] [--json] [--dir DIR]
+        nephrite-bench suite [NAME…] [--n N] [--set DATASET]… [--repeat R] [--spin MICROSECONDS] [--json] [--dir DIR]
             runs our own suites, all of them when none is named:
         \(Suite.all.map { "    \($0.name.padding(toLength: 15, withPad: " ", startingAt: 0)) \($0.summary)" }
             .joined(separator: "\n"))

@@ -18,7 +18,7 @@ func measureCertified(_ options: SuiteOptions) async throws -> [Measurement] {
         let path = try await dataset.keptStore(rows: rows)
         let queryFile = try dataset.queries()
         let queries = (0..<64).map { queryFile.row($0) }
-        var configuration = StoreConfiguration()
+        var configuration = options.configuration
         configuration.searchThreadCount = 2
         try await withVectorStore(at: path, configuration: configuration) { store in
             let database = try await store.database(Dataset.databaseName)

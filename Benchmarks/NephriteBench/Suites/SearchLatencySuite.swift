@@ -12,7 +12,7 @@ func measureSearchLatency(_ options: SuiteOptions) async throws -> [Measurement]
     var median = Measurement(label: "p50 of searches, busy / idle", unit: "ms")
     var tail = Measurement(label: "p99 of searches, busy / idle", unit: "ms", goal: .ratioAtMost(1.5))
     var commits = Measurement(label: "  commits beside it", unit: "commits/s")
-    try await withVectorStore(at: path) { store in
+    try await withVectorStore(at: path, configuration: options.configuration) { store in
         let database = try await store.createDatabase("search", options: DatabaseOptions(dimension: dimension))
         try await fill(database, rows: rows, dimension: dimension)
         let queries = SyntheticVectors.pool(count: 64, dimension: dimension, seed: 4_242)

@@ -1,6 +1,7 @@
 /// Our own suites: the list of them, what they are asked for, and what they hand back to be printed.
 
 import Foundation
+import Nephrite
 
 /// A suite: a name and the function that measures.
 struct Suite: Sendable {
@@ -62,6 +63,8 @@ struct SuiteOptions: Sendable {
     var datasets: [String] = []
     /// How often each measurement and its reference are taken; the median counts.
     var repeatCount = 3
+    /// Microseconds that search threads look for their next scan.
+    var spinMicroseconds = 0
     /// One JSON line a measurement instead of tables.
     var printsJSON = false
     /// Where stores are made; those that are dear to make are kept there.
@@ -84,6 +87,7 @@ struct SuiteOptions: Sendable {
             case "--n": count = try number(of: word)
             case "--repeat": repeatCount = try number(of: word)
             case "--set": datasets.append(try value(of: word))
+            case "--spin": spinMicroseconds = try number(of: word)
             case "--json": printsJSON = true
             case "--dir": directory = try value(of: word)
             default:
@@ -94,6 +98,13 @@ struct SuiteOptions: Sendable {
             }
         }
         if suites.isEmpty { suites = Suite.all }
+    }
+
+    /// The store's configuration: defaults, with search threads that look for their next scan as long as was asked for.
+    var configuration: StoreConfiguration {
+        var configuration = StoreConfiguration()
+        configuration.searchThreadSpin = .microseconds(spinMicroseconds)
+        return configuration
     }
 
     /// A path below the directory, with nothing there yet.
