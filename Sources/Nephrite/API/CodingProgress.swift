@@ -12,6 +12,8 @@ public enum CodingState: String, Sendable, Hashable, Codable, CaseIterable {
     case encoding
     /// Every record has one.
     case complete
+    /// Some records have one, and a store that is only read makes no more. Searches compare vectors that have no code.
+    case partial
     /// The disk has no room for more; it is asked again later. Searches compare vectors that have no code.
     case waitingForSpace
     /// A call on their file failed; they are given up until the database is opened again.
@@ -31,8 +33,8 @@ public struct CodingStatus: Sendable, Hashable, Codable {
 /// Has vectors encoded and tells how far that is: an asynchronous sequence that ends after the first status that is not
 /// ``CodingState/encoding``.
 ///
-/// The work goes on in the background whether or not anybody iterates. A store that was opened for reading only has no codes,
-/// and makes none: there it throws `readOnly`.
+/// The work goes on in the background whether or not anybody iterates. A store that was opened for reading only uses the codes that
+/// there are, and makes none: there it throws `readOnly`.
 public struct CodingProgress: AsyncSequence, Sendable {
     /// Statuses, a few a second.
     public typealias Element = CodingStatus
@@ -92,15 +94,16 @@ extension DatabaseFile {
     func codingStatus() async -> CodingStatus {
         let snapshot = makeSnapshot()
         let codes = codes
-        let isReadOnly = context.configuration.access == .readOnly
         return await context.io.run {
             let codedCount = snapshot.codedCount()
             let state: CodingState =
                 switch codes.phase {
                 case .off, .closed: .off
                 case .idle: .idle
-                case .requested: isReadOnly ? .idle : .encoding
+                case .requested: .encoding
                 case .open: codedCount == snapshot.count ? .complete : .encoding
+                case .settled:
+                    codes.currentView == nil ? .idle : codedCount == snapshot.count ? .complete : .partial
                 case .full: .waitingForSpace
                 case .failed: .failed
                 }

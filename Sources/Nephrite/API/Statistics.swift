@@ -112,8 +112,9 @@ extension VectorDatabase {
             let status = await file.codingStatus()
             statistics.codingState = status.state
             switch file.codes.phase {
-            case .open, .full:
-                guard status.state != .waitingForSpace || file.codes.currentView != nil else { break }
+            case .open, .full, .settled:
+                let isInUse = ![.waitingForSpace, .idle].contains(status.state)
+                guard isInUse || file.codes.currentView != nil else { break }
                 statistics.codedCount = status.codedCount
                 statistics.codingProgress =
                     status.recordCount == 0 ? 1 : Double(status.codedCount) / Double(status.recordCount)

@@ -14,7 +14,8 @@ public struct StoreConfiguration: Sendable {
         /// Nothing is written, so it works on a medium that cannot be: what a crash left is recovered in memory, which
         /// takes as much of it as there are changes behind the last checkpoints. A store whose log is damaged opens
         /// with what comes before the damage, and ``RecoveryReport/damages`` says what does not; a database that cannot
-        /// be read throws when it is used, the others serve. Writes throw ``StoreError/Code/readOnly``.
+        /// be read throws when it is used, the others serve. Writes throw ``StoreError/Code/readOnly``. Searches use the codes
+        /// that a writer has made, once they are verified, and compare the vectors that have none.
         ///
         /// Where there is no lock file, or no locks, nothing keeps another process from opening the store for writing
         /// meanwhile, and then answers are undefined. A file system in a network is not refused.

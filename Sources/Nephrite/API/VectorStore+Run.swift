@@ -86,8 +86,8 @@ extension VectorStore {
             group.addTask { await store.checkpointer.run() }
             group.addTask { await store.checkpointer.runTimer() }
             group.addTask { await scheduler.run() }
+            group.addTask { await encoder.run() }
             if configuration.access == .readWrite {
-                group.addTask { await encoder.run() }
                 _ = await context.io.run { log.replenishReserve() }
             }
             becomeReady(store, opened.report)

@@ -64,14 +64,16 @@ struct CodeCheck {
     func run(_ report: inout DatabaseIntegrity) {
         let store = snapshot.codeStore
         // Switched off or given up: nobody reads the file.
-        guard [.idle, .requested, .open, .full].contains(store.phase) else { return }
+        guard [.idle, .requested, .open, .settled, .full].contains(store.phase) else { return }
         let wrong = Set(wrongSlots()).union(mismatches()).sorted()
         guard !wrong.isEmpty else { return }
         if store.currentView != nil { store.discard(wrong) }
+        let remedy =
+            store.context.configuration.access == .readOnly
+            ? "they are not used, and made anew where the store is opened for writing" : "they are made anew"
         report.damages.append(
             Damage(
-                kind: "codes",
-                message: "The codes of \(wrong.count) records are not those of their vectors; they are made anew.",
+                kind: "codes", message: "The codes of \(wrong.count) records are not those of their vectors; \(remedy).",
                 path: CodeFile.path(snapshot.identity).description, offset: nil,
                 ids: wrong.prefix(100).map { snapshot.id(of: snapshot.records[Int($0)]) }))
     }

@@ -20,6 +20,8 @@ final class CodeStore: Sendable {
         /// The encoder was asked to open the file or to make it.
         case requested
         case open
+        /// The store is only read: what the file has was looked at, nothing is encoded.
+        case settled
         /// The disk has no room for more codes than there are, if any; a search asks again after a while.
         case full
         /// A call on the file failed.
@@ -94,7 +96,7 @@ final class CodeStore: Sendable {
         switch shared.phase {
         case .idle: true
         case .full: context.configuration.environment.clock.monotonicNanoseconds() >= shared.retryTime
-        case .off, .requested, .open, .failed, .closed: false
+        case .off, .requested, .open, .settled, .failed, .closed: false
         }
     }
 
@@ -150,7 +152,8 @@ final class CodeStore: Sendable {
 
     // MARK: The encoder
 
-    /// Opens or makes the file in the first step, then encodes what has no code, for about a millisecond.
+    /// Opens or makes the file in the first step, then encodes what has no code, for about a millisecond. In a store that is only
+    /// read it makes and encodes nothing: it finds out which codes of the file are to be believed.
     func advance(_ request: CodingWork) -> Progress {
         withExtendedLifetime(request.snapshot) {
             do throws(FileSystemError) {
@@ -166,6 +169,7 @@ final class CodeStore: Sendable {
                     return try advance(&work!, request)
                 }
                 if case .full = progress { waitForSpace() }
+                if case .idle = progress, isReadOnly { settle() }
                 return progress
             } catch {
                 fail(error)
@@ -186,13 +190,17 @@ final class CodeStore: Sendable {
             {
                 return .more(wantsStamp: work.unstampedByteCount >= CodeWork.stampByteCount)
             }
-            guard try makeRoom(for: page, in: &work, request.snapshot) else { return .full }
-            let coded = shared.withLock { $0.coded }
-            let mendedCount = work.mendedCount
-            if try work.encode(page, of: request.snapshot, coded: coded) {
-                unstamped.store(true, ordering: .relaxed)
+            if isReadOnly {
+                _ = try work.adopt(page, of: request.snapshot, coded: shared.withLock { $0.coded })
+            } else {
+                guard try makeRoom(for: page, in: &work, request.snapshot) else { return .full }
+                let coded = shared.withLock { $0.coded }
+                let mendedCount = work.mendedCount
+                if try work.encode(page, of: request.snapshot, coded: coded) {
+                    unstamped.store(true, ordering: .relaxed)
+                }
+                cell.metrics.codesMended.add(UInt64(work.mendedCount - mendedCount))
             }
-            cell.metrics.codesMended.add(UInt64(work.mendedCount - mendedCount))
             work.pages.remove(page)
             pageCount += 1
         }
@@ -211,6 +219,10 @@ final class CodeStore: Sendable {
             shared.withLock { $0.phase = .off }
             return nil
         case .absent, .useless:
+            if isReadOnly {
+                settle()
+                return nil
+            }
             guard request.snapshot.count >= Self.minimumRowCount else {
                 shared.withLock { $0.phase = .idle }
                 return nil
@@ -221,6 +233,13 @@ final class CodeStore: Sendable {
                 chunkByteCount: context.configuration.codeChunkByteCount, on: context.fileSystem)
             return CodeWork(file: file, snapshot: request.snapshot)
         }
+    }
+
+    private var isReadOnly: Bool { context.configuration.access == .readOnly }
+
+    /// Ends the work on codes that are only read.
+    private func settle() {
+        shared.withLock { if $0.phase == .open || $0.phase == .requested { $0.phase = .settled } }
     }
 
     private var reservation: Int {
@@ -327,10 +346,12 @@ final class CodeStore: Sendable {
         }
     }
 
-    /// Has codes made anew that were found not to be those of their vectors.
+    /// Has codes made anew that were found not to be those of their vectors; in a store that is only read they are not used any
+    /// more.
     func discard(_ slots: [UInt32]) {
         let coded = shared.withLock { $0.coded }
         for slot in slots { coded.remove(slot: slot) }
+        if isReadOnly { return }
         work.withLock { work in
             guard work != nil else { return }
             for slot in slots { work!.pages.insert(Int(slot) / RecordTable.entriesPerPage) }

@@ -51,16 +51,7 @@ struct CodeWork {
     mutating func encode(
         _ page: Int, of snapshot: DatabaseSnapshot, coded: [CodedSlots]
     ) throws(FileSystemError) -> Bool {
-        var missing = snapshot.records.liveBits(ofPage: page).subtracting(coded.bits(ofPage: page))
-        if page >= visitedPageCount {
-            let claimed = claimed(missing, page: page, snapshot)
-            let wrong = try verifier.mismatches(claimed, ofPage: page, snapshot)
-            mendedCount += wrong.count
-            let right = claimed.subtracting(wrong)
-            if !right.isEmpty { coded.insert(right, page: page) }
-            missing = missing.subtracting(right)
-            visitedPageCount = page + 1
-        }
+        let missing = try adopt(page, of: snapshot, coded: coded)
         guard !missing.isEmpty else { return false }
         let file = file
         let encoder = encoder
@@ -82,6 +73,24 @@ struct CodeWork {
             unsyncedByteCount = 0
         }
         return true
+    }
+
+    /// Takes over what the file has of the codes of a page, the first time it is looked at: what it claims to have, and has by
+    /// the checksums.
+    ///
+    /// - Returns: the page's records without a code.
+    mutating func adopt(
+        _ page: Int, of snapshot: DatabaseSnapshot, coded: [CodedSlots]
+    ) throws(FileSystemError) -> PageBits {
+        let missing = snapshot.records.liveBits(ofPage: page).subtracting(coded.bits(ofPage: page))
+        guard page >= visitedPageCount else { return missing }
+        let claimed = claimed(missing, page: page, snapshot)
+        let wrong = try verifier.mismatches(claimed, ofPage: page, snapshot)
+        mendedCount += wrong.count
+        let right = claimed.subtracting(wrong)
+        if !right.isEmpty { coded.insert(right, page: page) }
+        visitedPageCount = page + 1
+        return missing.subtracting(right)
     }
 
     /// Which of a page's live slots the file has the code of. A slot that was used again since the stamp holds a record of

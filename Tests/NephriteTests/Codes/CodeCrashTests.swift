@@ -107,6 +107,7 @@ struct CodeCrashTests {
     ///   commits that were lost, and their slots.
     static func verdict(_ image: Image, seed: UInt64, writesFirst: Bool) -> String? {
         do {
+            if let verdict = try readerVerdict(image, seed: seed) { return verdict }
             return try Simulation.runAndAbandon(image.disk, settings(seed &+ 5_000)) { store -> String? in
                 for name in ["a", "r"] {
                     let database = try await store.database(name)
@@ -129,6 +130,25 @@ struct CodeCrashTests {
             }
         } catch {
             return "\(image.label): does not open: \(error)"
+        }
+    }
+
+    /// Opens an image for reading and looks at the codes that are used there; nothing changes in it.
+    private static func readerVerdict(_ image: Image, seed: UInt64) throws -> String? {
+        var settings = settings(seed &+ 7_000)
+        settings.access = .readOnly
+        return try Simulation.run(image.disk, settings) { store -> String? in
+            for name in ["a", "r"] {
+                let database = try await store.database(name)
+                repeat {
+                    _ = try await database.search(testVector(1, Coding.dimension), k: 1)
+                    let clock = database.store.context.configuration.environment.clock
+                    try await clock.sleep(nanoseconds: 1_000_000)
+                } while try await database.statistics().codingState == .encoding
+                let wrong = try await Coding.wrongSlots(database)
+                if !wrong.isEmpty { return "\(image.label), \(name): wrong for readers: \(wrong.prefix(8))" }
+            }
+            return nil
         }
     }
 
