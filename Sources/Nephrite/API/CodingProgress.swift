@@ -33,8 +33,9 @@ public struct CodingStatus: Sendable, Hashable, Codable {
 /// Has vectors encoded and tells how far that is: an asynchronous sequence that ends after the first status that is not
 /// ``CodingState/encoding``.
 ///
-/// The work goes on in the background whether or not anybody iterates. A store that was opened for reading only uses the codes that
-/// there are, and makes none: there it throws `readOnly`.
+/// The work goes on in the background whether or not anybody iterates. In a store that was opened for reading only none are made, and
+/// those that there are get verified: the last status is ``CodingState/complete``, ``CodingState/partial``, or
+/// ``CodingState/idle`` without any.
 public struct CodingProgress: AsyncSequence, Sendable {
     /// Statuses, a few a second.
     public typealias Element = CodingStatus
@@ -64,8 +65,6 @@ public struct CodingProgress: AsyncSequence, Sendable {
                 try await clock.sleep(nanoseconds: CodingProgress.pauseNanoseconds)
             }
             try Task.checkCancellation()
-            // Nobody encodes what is only read: it would never end.
-            try database.store.context.requireWritable()
             let isFirst = !hasBegun
             hasBegun = true
             let status = try await database.withFile { file in
@@ -85,7 +84,8 @@ extension VectorDatabase {
     ///     for try await status in notes.encodeVectors() { print(status.codedCount, "of", status.recordCount) }
     ///
     /// Encoding begins when the first status is asked for. It does nothing where ``DatabaseOptions/quantization`` is `.none`,
-    /// and for fewer than 1,000 records, which are compared sooner. Where the disk had no room it is tried again.
+    /// and for fewer than 1,000 records, which are compared sooner. Where the disk had no room it is tried again. In a store that
+    /// was opened for reading only the codes that there are get verified, so that the first search can use them.
     public func encodeVectors() -> CodingProgress { CodingProgress(database: self) }
 }
 

@@ -73,7 +73,8 @@ struct CodeCheck {
             ? "they are not used, and made anew where the store is opened for writing" : "they are made anew"
         report.damages.append(
             Damage(
-                kind: "codes", message: "The codes of \(wrong.count) records are not those of their vectors; \(remedy).",
+                kind: "codes",
+                message: "The codes of \(wrong.count) records are not those of their vectors; \(remedy).",
                 path: CodeFile.path(snapshot.identity).description, offset: nil,
                 ids: wrong.prefix(100).map { snapshot.id(of: snapshot.records[Int($0)]) }))
     }

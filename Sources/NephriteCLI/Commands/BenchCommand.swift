@@ -10,8 +10,8 @@ enum BenchCommand: Command {
         discussion: """
             For each mode all queries are searched for one after the other, and then all at once, sharing passes over the
             data. Recall is the share of the exact answers that a mode finds. The vectors are encoded first, unless the
-            database wants no codes; with --read-only there are none. With --json each mode is a line {"mode":…,"recall":r,"queries":n,"k":k,
-            "milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},"queriesPerSecond":q,"batchQueriesPerSecond":b}.
+            database wants no codes; with --read-only those codes are used that there are. With --json each mode is a line
+            {"mode":…,"recall":r,"queries":n,"k":k,"milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},"queriesPerSecond":q,"batchQueriesPerSecond":b}.
             """,
         positionals: [
             PositionalSpecification("WHAT", "search."), PositionalSpecification("NAME", "The database."),
@@ -52,9 +52,7 @@ enum BenchCommand: Command {
         }
         try await context.withStore { store in
             let database = try await store.database(context.positional(1))
-            if database.options.quantization != .none, !context.arguments.has("read-only") {
-                _ = try await context.encode(database)
-            }
+            if database.options.quantization != .none { _ = try await context.encode(database) }
             let snapshot = try await database.snapshot()
             let queries = try queries(context, snapshot, count: count)
             guard !queries.isEmpty else {

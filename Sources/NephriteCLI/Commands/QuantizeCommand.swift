@@ -55,7 +55,7 @@ enum QuantizeCommand: Command {
 extension CommandContext {
     /// Has the vectors of a database encoded, showing how far that is.
     ///
-    /// - Returns: how it ended: complete, or idle where there is nothing to encode.
+    /// - Returns: how it ended: complete, or idle where there is nothing to encode; partial in a store that is only read.
     /// - Throws: what keeps it from being finished.
     func encode(_ database: VectorDatabase) async throws -> CodingStatus? {
         var meter = ProgressMeter(console)
