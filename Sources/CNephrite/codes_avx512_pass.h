@@ -57,20 +57,30 @@ CODE_TARGET static void prepare_pass(const nephrite_code_query *const *queries, 
     for (size_t q = 0; q < count; q += 1) pass_notes(scratch)[q].threshold = NAN;
 }
 
-// Sums of weight * nibble for four queries and 64 rows.
-AVX512 void sum_pass(const int8_t *rows, const int8_t *weights, size_t padded, __m512i (*sums)[4]) {
-    UNROLL for (int q = 0; q < 4; q += 1) {
+// Sums of weight * nibble for the first `count` of four queries, a constant, and 64 rows.
+AVX512 void sum_pass_of(
+    const int count, const int8_t *rows, const int8_t *weights, size_t padded, __m512i (*sums)[4]) {
+    UNROLL for (int q = 0; q < count; q += 1) {
         UNROLL for (int g = 0; g < 4; g += 1) sums[q][g] = _mm512_setzero_si512();
     }
     for (size_t i = 0; i < padded; i += 4, rows += 256, weights += 16) {
         __m512i codes[4];
         UNROLL for (int g = 0; g < 4; g += 1) codes[g] = load(rows + 64 * g);
-        UNROLL for (int q = 0; q < 4; q += 1) {
+        UNROLL for (int q = 0; q < count; q += 1) {
             int32_t four;
             memcpy(&four, weights + 4 * q, 4);
             const __m512i w = _mm512_set1_epi32(four);
             UNROLL for (int g = 0; g < 4; g += 1) sums[q][g] = _mm512_dpbusd_epi32(sums[q][g], codes[g], w);
         }
+    }
+}
+
+AVX512 void sum_pass(size_t count, const int8_t *rows, const int8_t *weights, size_t padded, __m512i (*sums)[4]) {
+    switch (count) {
+    case 1: sum_pass_of(1, rows, weights, padded, sums); break;
+    case 2: sum_pass_of(2, rows, weights, padded, sums); break;
+    case 3: sum_pass_of(3, rows, weights, padded, sums); break;
+    default: sum_pass_of(4, rows, weights, padded, sums); break;
     }
 }
 
@@ -120,7 +130,7 @@ AVX512 void pass64_of(
     const size_t lines = is_streamed ? 0 : (nephrite_code_block_rows * row_bytes / 64 + turns - 1) / turns;
     for (size_t first = 0; first < count; first += 4, weights += 4 * padded, next += 64 * lines) {
         __m512i sums[4][4];
-        sum_pass(unpacked, weights, padded, sums);
+        sum_pass(count - first, unpacked, weights, padded, sums);
         for (size_t line = 0; line < lines; line += 1) __builtin_prefetch(next + 64 * line, 0, 2);
         for (size_t q = first; q < first + 4 && q < count; q += 1) {
             survivors[q] = keep_pass(

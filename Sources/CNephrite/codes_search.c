@@ -286,7 +286,7 @@ void nephrite_code_search_many(
     float *upper = nephrite_code_pass_uppers(scratch);
     // A block of long rows that a few queries look at one after the other stays in the cache between them, and to turn it
     // over for them all would take longer.
-    const int take_turns = 48 * count <= stride;
+    const int take_turns = count <= 2 || 48 * count <= stride;
     for (size_t q = 0; q < count; q += 1) {
         queries[q] = searches[q]->query;
         look_at(set, searches[q], rows);

@@ -190,6 +190,39 @@ import Testing
         }
     }
 
+    @Test("Each query of a pass has its own bounds, however many share it", arguments: [33, 128, 300])
+    func sharedPass(_ dimension: Int) throws {
+        var values = SeededValues(seed: 78)
+        let codec = VectorCodec(dimension: dimension, seed: 5, centre: [])
+        let high = (0..<64).flatMap { _ in EncodedRow(codec, values.floats(dimension, scale: 1)).high }
+        let codes = try (0..<11).map { _ in
+            try #require(CodeQuery(codec: codec, query: values.floats(dimension, scale: 1), metric: .dot))
+        }
+        /// The bounds of all rows for each of the queries.
+        func bounds(_ set: CodeKernels, _ codes: [CodeQuery]) -> [[Float]]? {
+            let count = codes.count
+            let byteCount = nephrite_code_search_scratch(dimension, count)
+            let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+            defer { unsafe scratch.deallocate() }
+            let queries = unsafe codes.map { unsafe Optional(UnsafePointer($0.pointer)) }
+            var found = [Float](repeating: 0, count: count * 64)
+            let isThere = unsafe high.withUnsafeBytes { rows in
+                unsafe nephrite_code_pass_bounds(
+                    set.pointer, queries, count, rows.baseAddress!, Array(repeating: 0.1, count: count), &found, scratch
+                )
+            }
+            return isThere == 0 ? nil : (0..<count).map { Array(found[$0 * 64..<($0 + 1) * 64]) }
+        }
+        for set in CodeKernels.all {
+            guard let alone = bounds(set, codes[...3].map { $0 }) else { continue }
+            let own = codes.map { bounds(set, [$0, $0, $0, $0])![0] }
+            #expect(alone == Array(own[...3]) && Set(own).count == codes.count)
+            for count in 1...codes.count {
+                #expect(bounds(set, Array(codes[..<count])) == Array(own[..<count]), "\(set.name) \(count)")
+            }
+        }
+    }
+
     @Test("Rows that wait are bounded where they are, also after rows of other memory have come", arguments: [50, 300])
     func twoPieces(_ dimension: Int) throws {
         let sample = try Sample(dimension, metric: .dot, deviations: nil)
