@@ -298,9 +298,10 @@ CODE_TARGET static uint64_t rows64_by_line(
     const nephrite_code_query *query, const uint8_t *const *rows, size_t count, float threshold, float *lower,
     float *upper);
 #define CODE_PASSES .prepare_pass = prepare_pass, .pass64 = pass64,
-CODE_TARGET static void prepare_pass(const nephrite_code_query *const *queries, size_t count, void *scratch);
+CODE_TARGET static void prepare_pass(
+    const nephrite_code_query *const *queries, size_t count, int by_signs, void *scratch);
 CODE_TARGET static void pass64(
-    const nephrite_code_query *const *queries, size_t count, const uint8_t *rows, const float *thresholds,
+    const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, const float *thresholds,
     uint64_t *survivors, float *upper, void *scratch);
 #include "codes_template.h"
 #include "codes_avx512_blocks.h"

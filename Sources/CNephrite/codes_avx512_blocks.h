@@ -145,17 +145,21 @@ AVX512 struct rows16 make_rows(const nephrite_code_bound *bound, const struct fa
     return rows;
 }
 
+// What bounds start from: from what was counted, the sums of weight * code.
+AVX512 __m512 true_sums(const nephrite_code_bound *bound, const int by_signs, int32_t all, __m512i sums) {
+    const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
+    if (!by_signs) return sum;
+    const __mmask16 is_negative = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(sum, is_negative, sum, _mm512_set1_ps(bound->negative_share));
+}
+
 // Which of 16 rows reach the threshold, from their sums of integers: by the line, or, if `lower` is not null, by the bound
 // itself. The bounds of those are stored. `by_signs` is a constant.
 AVX512 uint64_t keep16(
     const nephrite_code_bound *bound, const struct line *line, const int by_signs, int32_t all, __m512i sums,
     const struct factors16 *factors, float threshold, float *lower, float *upper) {
     const struct rows16 rows = make_rows(bound, factors);
-    __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(sums, sums), _mm512_set1_epi32(all)));
-    if (by_signs) {
-        const __mmask16 is_negative = _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_LT_OQ);
-        sum = _mm512_mask_mul_ps(sum, is_negative, sum, _mm512_set1_ps(bound->negative_share));
-    }
+    const __m512 sum = true_sums(bound, by_signs, all, sums);
     const __m512 most = upper16(line, bound->metric, sum, &rows);
     const uint32_t kept = _mm512_cmp_ps_mask(most, _mm512_set1_ps(threshold), _CMP_NLT_UQ);
     if (lower == NULL) {

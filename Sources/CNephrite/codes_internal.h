@@ -47,13 +47,14 @@ struct nephrite_code_set {
         size_t *taken_count);
     /// The pass of several queries over blocks that they share; null where an implementation has no kernel for that.
     /// `scratch` has nephrite_code_pass_bytes, the queries in a form of the implementation's own once they are
-    /// prepared.
-    void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, void *scratch);
-    /// Bounds all 64 rows of a block, which follow one another, for up to 64 queries. Stores for each query the mask of
+    /// prepared, by signs for passes by signs.
+    void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, int by_signs, void *scratch);
+    /// Bounds all 64 rows of a block, which follow one another, of the plane of signs (of nephrite_code_sign_pass_dimension
+    /// components at most) or else of the high plane, for up to 64 queries. Stores for each query the mask of
     /// rows whose upper bound is not below its threshold, and those rows' upper bounds, 64 floats a query.
     void (*pass64)(
-        const nephrite_code_query *const *queries, size_t count, const uint8_t *rows, const float *thresholds,
-        uint64_t *survivors, float *upper, void *scratch);
+        const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows,
+        const float *thresholds, uint64_t *survivors, float *upper, void *scratch);
 };
 
 /// Blocks of which so many rows take part are bounded as a whole. What bytes the others have, which may change
@@ -61,8 +62,11 @@ struct nephrite_code_set {
 static inline int nephrite_code_dense_rows(const struct nephrite_code_set *set) { return set->rows64 != NULL ? 28 : 48; }
 
 /// Scratch memory of a pass: upper bounds, what an implementation notes of each query, then the block's rows with a byte for
-/// each component, then the queries' weights in groups of four.
+/// each component, then the queries' weights in groups of four. Of signs the rows have a byte for each four components, and
+/// the queries tables of 16 bytes for those.
 enum { nephrite_code_pass_note_bytes = 64 };
+/// A row's sum over signs, 7 for a component at most, has 16 bits in a pass.
+enum { nephrite_code_sign_pass_dimension = 65535 / 7 };
 static inline float *nephrite_code_pass_uppers(void *scratch) { return (float *)scratch; }
 static inline void *nephrite_code_pass_notes(void *scratch) {
     return (uint8_t *)scratch + sizeof(float) * nephrite_code_block_rows * 64;
@@ -74,9 +78,15 @@ static inline int8_t *nephrite_code_pass_weights(void *scratch, size_t dimension
     return nephrite_code_pass_rows(scratch) + nephrite_code_block_rows * nephrite_code_padded(dimension);
 }
 static inline size_t nephrite_code_pass_bytes(size_t dimension, size_t count) {
-    const size_t padded = nephrite_code_padded(dimension);
+    const size_t padded = nephrite_code_padded(dimension), queries = (count + 3) / 4 * 4;
+    const size_t nibbles = (nephrite_code_block_rows + queries) * padded;
+    const size_t signs = 2 * nephrite_code_sign_bytes(dimension) * (nephrite_code_block_rows + 16 * queries);
     return (sizeof(float) * nephrite_code_block_rows + nephrite_code_pass_note_bytes) * 64 +
-           (nephrite_code_block_rows + (count + 3) / 4 * 4) * padded;
+           (nibbles > signs ? nibbles : signs);
+}
+static inline uint8_t *nephrite_code_pass_tables(void *scratch, size_t dimension) {
+    return (uint8_t *)nephrite_code_pass_rows(scratch) +
+           nephrite_code_block_rows * 2 * nephrite_code_sign_bytes(dimension);
 }
 
 extern const struct nephrite_code_set nephrite_codes_portable;

@@ -258,20 +258,20 @@ size_t nephrite_code_search_scratch(size_t dimension, size_t count) {
 }
 
 void nephrite_code_search_prepare(
-    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, void *scratch) {
+    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, int by_signs, void *scratch) {
     if (set->prepare_pass == NULL) return;
     const nephrite_code_query *queries[nephrite_code_search_queries];
     for (size_t q = 0; q < count; q += 1) queries[q] = searches[q]->query;
-    set->prepare_pass(queries, count, scratch);
+    set->prepare_pass(queries, count, by_signs, scratch);
 }
 
 int nephrite_code_pass_bounds(
-    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
-    const float *thresholds, float *upper, void *scratch) {
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, int by_signs,
+    const void *rows, const float *thresholds, float *upper, void *scratch) {
     if (set->pass64 == NULL) return 0;
     uint64_t survivors[nephrite_code_search_queries];
-    set->prepare_pass(queries, count, scratch);
-    set->pass64(queries, count, rows, thresholds, survivors, upper, scratch);
+    set->prepare_pass(queries, count, by_signs, scratch);
+    set->pass64(queries, count, by_signs, rows, thresholds, survivors, upper, scratch);
     return 1;
 }
 
@@ -282,11 +282,16 @@ void nephrite_code_search_many(
     float thresholds[nephrite_code_search_queries];
     uint64_t survivors[nephrite_code_search_queries];
     _Alignas(64) float lower[16 * nephrite_code_block_rows];
-    const size_t stride = nephrite_code_nibble_bytes(searches[0]->query->dimension) + nephrite_code_factor_bytes;
+    const size_t dimension = searches[0]->query->dimension;
+    const int by_signs = rows->signs != NULL;
+    const size_t stride = by_signs ? nephrite_code_sign_stride(dimension)
+                                   : nephrite_code_nibble_bytes(dimension) + nephrite_code_factor_bytes;
+    const uint8_t *start = by_signs ? rows->signs : rows->high;
     float *upper = nephrite_code_pass_uppers(scratch);
     // A block of long rows that a few queries look at one after the other stays in the cache between them, and to turn it
     // over for them all would take longer.
-    const int take_turns = count <= 2 || 48 * count <= stride;
+    const int take_turns = by_signs ? count <= 4 || dimension > nephrite_code_sign_pass_dimension
+                                    : count <= 2 || 48 * count <= stride;
     for (size_t q = 0; q < count; q += 1) {
         queries[q] = searches[q]->query;
         look_at(set, searches[q], rows);
@@ -296,10 +301,15 @@ void nephrite_code_search_many(
         const size_t row_count = (size_t)__builtin_popcountll(masks[b]);
         const int is_dense = (int)row_count >= nephrite_code_dense_rows(set);
         const size_t first = b * nephrite_code_block_rows;
-        const uint8_t *block = (const uint8_t *)rows->high + first * stride;
+        const uint8_t *block = start + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
         if (set->pass64 != NULL && !take_turns && is_dense) {
-            set->pass64(queries, count, block, thresholds, survivors, upper, scratch);
+            set->pass64(queries, count, by_signs, block, thresholds, survivors, upper, scratch);
+        } else if (by_signs) {
+            for (size_t q = 0; q < count; q += 1) {
+                survivors[q] = nephrite_code_scan_signs(
+                    set, queries[q], block, masks[b], thresholds[q], NULL, upper + q * nephrite_code_block_rows);
+            }
         } else if (set->pass64 != NULL) {
             for (size_t q = 0; q < count; q += 1) {
                 survivors[q] = nephrite_code_scan(

@@ -70,18 +70,18 @@ void nephrite_code_search_rows(
 int nephrite_code_shares_passes(const nephrite_code_set *set);
 /// Bytes of memory that nephrite_code_search_many needs for `count` queries of a dimension, aligned to 64.
 size_t nephrite_code_search_scratch(size_t dimension, size_t count);
-/// Gets `scratch` ready for queries that share passes.
+/// Gets `scratch` ready for queries that share passes, by signs or by the high plane.
 void nephrite_code_search_prepare(
-    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, void *scratch);
-/// As nephrite_code_search_blocks, for several queries of one codec and one metric, by the high plane.
+    const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, int by_signs, void *scratch);
+/// As nephrite_code_search_blocks, for several queries of one codec and one metric.
 void nephrite_code_search_many(
     const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, const nephrite_code_rows *rows,
     const uint64_t *masks, size_t block_count, void *scratch);
 /// Upper bounds of the rows of a block by the kernel for several queries, 64 floats a query, for tests; returns 0 where there
 /// is none. `scratch` as for nephrite_code_search_prepare.
 int nephrite_code_pass_bounds(
-    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, const void *rows,
-    const float *thresholds, float *upper, void *scratch);
+    const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, int by_signs,
+    const void *rows, const float *thresholds, float *upper, void *scratch);
 /// Bounds the rows that still wait.
 void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search);
 #endif

@@ -23,8 +23,6 @@ struct CascadePlan: Sendable {
     let test: (@Sendable (UInt32, Float) -> Bool)?
 
     private static let fewRows = 128
-    /// Queries are few while each has so many bytes of a row of the high plane.
-    private static let fewQueryByteCount = 24
     /// Of the rows that an approximate search may lose, the part that the stage after the signs may.
     private static let secondShare = 1.0 / 8
 
@@ -59,13 +57,11 @@ struct CascadePlan: Sendable {
         test = Self.test(snapshot, request, accepts)
     }
 
-    /// Signs spare an approximate search bytes, and leave more rows to the next stage: that is worth it over more codes than a
-    /// cache holds, for a query or a few; and for many where the machine has no kernel that has them share the work.
+    /// Signs spare an approximate search bytes and additions, and leave more rows to the next stage: that is worth it over more
+    /// codes than a cache holds.
     private static func usesSigns(_ request: SearchRequest, _ codec: VectorCodec?, rowCount: Int) -> Bool {
         guard case .approximate = request.mode, let codec, codec.signStride > 0 else { return false }
-        guard rowCount * codec.highStride > request.cachedByteCount else { return false }
-        if fewQueryByteCount * request.queries.count <= codec.highStride { return true }
-        return unsafe nephrite_code_shares_passes(nephrite_code_set_in_use()) == 0
+        return rowCount * codec.highStride > request.cachedByteCount
     }
 
     /// Throws what the filter met that cannot be read: it may have left out a row that it holds for.

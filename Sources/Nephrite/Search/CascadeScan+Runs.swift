@@ -36,11 +36,13 @@ extension CascadeScan {
         guard let codes = plan.codes else { return }
         let searches = coded.compactMap(\.codeSearch)
         let scratchByteCount = nephrite_code_search_scratch(codes.codec.dimension, searches.count)
-        let isShared = searches.count > 1 && !plan.usesSigns
+        let isShared = searches.count > 1
         let scratch = UnsafeMutableRawPointer.allocate(byteCount: isShared ? scratchByteCount : 64, alignment: 64)
         defer { unsafe scratch.deallocate() }
         let pointers: [UnsafeMutablePointer<nephrite_code_search>?] = unsafe searches.map { unsafe $0.pointer }
-        if isShared { unsafe nephrite_code_search_prepare(kernels, pointers, pointers.count, scratch) }
+        if isShared {
+            unsafe nephrite_code_search_prepare(kernels, pointers, pointers.count, plan.usesSigns ? 1 : 0, scratch)
+        }
         try unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.runWordCount) { masks in
             guard let masks = masks.baseAddress else { return }
             try forEachRun(pages, codes) { run in

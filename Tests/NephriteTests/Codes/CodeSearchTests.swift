@@ -178,7 +178,8 @@ import Testing
                         for threshold in upper {
                             var found = [Float](repeating: 0, count: 5 * 64)
                             let isThere = unsafe nephrite_code_pass_bounds(
-                                set.pointer, queries, 5, start, Array(repeating: threshold, count: 5), &found, scratch)
+                                set.pointer, queries, 5, 0, start, Array(repeating: threshold, count: 5), &found,
+                                scratch)
                             guard isThere != 0 else { break }
                             for row in 0..<5 * 64 where found[row] < upper[row % 64] {
                                 Issue.record("\(set.name) \(metric) \(round): \(found[row]) < \(upper[row % 64])")
@@ -208,7 +209,8 @@ import Testing
             var found = [Float](repeating: 0, count: count * 64)
             let isThere = unsafe high.withUnsafeBytes { rows in
                 unsafe nephrite_code_pass_bounds(
-                    set.pointer, queries, count, rows.baseAddress!, Array(repeating: 0.1, count: count), &found, scratch
+                    set.pointer, queries, count, 0, rows.baseAddress!, Array(repeating: 0.1, count: count), &found,
+                    scratch
                 )
             }
             return isThere == 0 ? nil : (0..<count).map { Array(found[$0 * 64..<($0 + 1) * 64]) }
@@ -219,6 +221,53 @@ import Testing
             #expect(alone == Array(own[...3]) && Set(own).count == codes.count)
             for count in 1...codes.count {
                 #expect(bounds(set, Array(codes[..<count])) == Array(own[..<count]), "\(set.name) \(count)")
+            }
+        }
+    }
+
+    @Test(
+        "A pass by signs bounds rows as each of its queries does by itself, to the bit",
+        arguments: [256, 300, 768, 1_000, 65_535 / 7])
+    func signPass(_ dimension: Int) throws {
+        for metric in Self.metrics {
+            var values = SeededValues(seed: 79)
+            let centre = metric == .euclidean ? values.floats(dimension, scale: 0.1) : []
+            let codec = VectorCodec(dimension: dimension, seed: 5, centre: centre)
+            let query = values.floats(dimension)
+            // Among them the query itself, whose signs count most, and its opposite.
+            var rows = Self.rows(dimension, near: query)[..<64].map { $0 }
+            rows[10] = query
+            rows[63] = query.map { -$0 }
+            let signs = rows.flatMap { EncodedRow(codec, $0).signs }
+            let codes = try ([query] + (0..<9).map { _ in values.floats(dimension) }).map { query in
+                try #require(
+                    CodeQuery(codec: codec, query: query, metric: metric, deviations: 3.02, signDeviations: 2.38))
+            }
+            for set in CodeKernels.all {
+                let thresholds = codes.indices.map { Float($0) * 0.02 }
+                let alone = zip(codes, thresholds).map { code, threshold in
+                    var upper = [Float](repeating: 0, count: 64)
+                    _ = unsafe signs.withUnsafeBytes { signs in
+                        unsafe nephrite_code_scan_signs(
+                            set.pointer, code.pointer, signs.baseAddress!, .max, threshold, nil, &upper)
+                    }
+                    return upper
+                }
+                for count in 1...codes.count {
+                    let byteCount = nephrite_code_search_scratch(dimension, count)
+                    let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+                    defer { unsafe scratch.deallocate() }
+                    let queries = unsafe codes[..<count].map { unsafe Optional(UnsafePointer($0.pointer)) }
+                    var found = [Float](repeating: 0, count: count * 64)
+                    let isThere = unsafe signs.withUnsafeBytes { signs in
+                        unsafe nephrite_code_pass_bounds(
+                            set.pointer, queries, count, 1, signs.baseAddress!, thresholds, &found, scratch)
+                    }
+                    if isThere == 0 { break }
+                    #expect(
+                        found.map(\.bitPattern) == alone[..<count].flatMap { $0 }.map(\.bitPattern),
+                        "\(set.name) \(metric) \(count)")
+                }
             }
         }
     }
@@ -289,7 +338,7 @@ import Testing
                 var rows = unsafe nephrite_code_rows(
                     high: high.baseAddress!, low: low.baseAddress!, signs: nil, first_slot: 1_000)
                 if isShared {
-                    unsafe nephrite_code_search_prepare(set.pointer, pointers, pointers.count, scratch)
+                    unsafe nephrite_code_search_prepare(set.pointer, pointers, pointers.count, 0, scratch)
                     unsafe nephrite_code_search_many(
                         set.pointer, pointers, pointers.count, &rows, masks, masks.count, scratch)
                 } else {
