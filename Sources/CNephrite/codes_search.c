@@ -289,7 +289,7 @@ void nephrite_code_search_many(
     const uint8_t *start = by_signs ? rows->signs : rows->high;
     float *upper = nephrite_code_pass_uppers(scratch);
     // A block of long rows that a few queries look at one after the other stays in the cache between them, and to turn it
-    // over for them all would take longer.
+    // over for them all would take longer; for two queries with rows of any length, for four by signs.
     const int take_turns = by_signs ? count <= 4 || dimension > nephrite_code_sign_pass_dimension
                                     : count <= 2 || 48 * count <= stride;
     for (size_t q = 0; q < count; q += 1) {

@@ -65,6 +65,21 @@ import Testing
         }
     }
 
+    @Test("A shutdown with a job in the queue does not wait for threads that look", arguments: 2...4)
+    func stopsBehindJobs(threadCount: Int) async throws {
+        for _ in 0..<60 {
+            let executor = try IOExecutor(name: "end", threadCount: threadCount, spinning: .seconds(3_600))
+            for _ in 0..<6 {
+                await withTaskGroup { group in
+                    for _ in 0..<threadCount { group.addTask(executorPreference: executor) { usleep(20) } }
+                }
+            }
+            let last = Task.detached(executorPreference: executor) {}
+            executor.shutdown()
+            await last.value
+        }
+    }
+
     @Test("Every job of bursts is run, whether threads sleep or look", arguments: [0, 1, 20, 1_000])
     func bursts(microseconds: Int) async throws {
         let executor = try IOExecutor(name: "burst", threadCount: 3, spinning: .microseconds(microseconds))

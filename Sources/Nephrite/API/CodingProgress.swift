@@ -6,7 +6,8 @@ import StorageIO
 public enum CodingState: String, Sendable, Hashable, Codable, CaseIterable {
     /// The database wants none, or a newer release made those that there are.
     case off
-    /// They are not in use: nobody has searched since the database was opened, or it has too few records.
+    /// They are not in use: nobody has searched since the database was opened, it has too few records, or it is only read and
+    /// its file has none that can be used.
     case idle
     /// They are being made, or those in the file are being verified.
     case encoding
@@ -33,9 +34,9 @@ public struct CodingStatus: Sendable, Hashable, Codable {
 /// Has vectors encoded and tells how far that is: an asynchronous sequence that ends after the first status that is not
 /// ``CodingState/encoding``.
 ///
-/// The work goes on in the background whether or not anybody iterates. In a store that was opened for reading only none are made, and
-/// those that there are get verified: the last status is ``CodingState/complete``, ``CodingState/partial``, or
-/// ``CodingState/idle`` without any.
+/// The work goes on in the background whether or not anybody iterates. In a store that was opened for reading only none are
+/// made, and those that there are get verified: where that is possible the last status is ``CodingState/complete``,
+/// ``CodingState/partial``, or ``CodingState/idle`` without any.
 public struct CodingProgress: AsyncSequence, Sendable {
     /// Statuses, a few a second.
     public typealias Element = CodingStatus
@@ -103,7 +104,8 @@ extension DatabaseFile {
                 case .requested: .encoding
                 case .open: codedCount == snapshot.count ? .complete : .encoding
                 case .settled:
-                    codes.currentView == nil ? .idle : codedCount == snapshot.count ? .complete : .partial
+                    codedCount == snapshot.count && codes.currentView != nil
+                        ? .complete : codedCount == 0 ? .idle : .partial
                 case .full: .waitingForSpace
                 case .failed: .failed
                 }

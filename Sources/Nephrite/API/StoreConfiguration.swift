@@ -14,8 +14,8 @@ public struct StoreConfiguration: Sendable {
         /// Nothing is written, so it works on a medium that cannot be: what a crash left is recovered in memory, which
         /// takes as much of it as there are changes behind the last checkpoints. A store whose log is damaged opens
         /// with what comes before the damage, and ``RecoveryReport/damages`` says what does not; a database that cannot
-        /// be read throws when it is used, the others serve. Writes throw ``StoreError/Code/readOnly``. Searches use the codes
-        /// that a writer has made, once they are verified, and compare the vectors that have none.
+        /// be read throws when it is used, the others serve. Writes throw ``StoreError/Code/readOnly``.
+        /// Searches use the codes that a writer has made, once they are verified, and compare the vectors that have none.
         ///
         /// Where there is no lock file, or no locks, nothing keeps another process from opening the store for writing
         /// meanwhile, and then answers are undefined. A file system in a network is not refused.
@@ -45,7 +45,8 @@ public struct StoreConfiguration: Sendable {
     ///
     /// A sleeping thread takes up to 0.1 ms to wake. Where one task asks for one search after the other, 200 microseconds make short
     /// ones a tenth to a quarter faster, and keep cores busy between them. A thread looks only while at least half of the last
-    /// eight scans came within that time, and other threads may have its core.
+    /// eight scans came within that time. It yields its core to others that want it, and then may get it back late: one search in
+    /// a thousand took milliseconds beside a busy thread on two cores.
     public var searchThreadSpin: Duration = .zero
     /// Bytes of commits that may wait for the log before writers are made to wait, 1 or more.
     public var commitQueueByteLimit = 64 << 20

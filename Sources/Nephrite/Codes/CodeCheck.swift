@@ -45,7 +45,8 @@ struct CodeCheck {
         else {
             return []
         }
-        let view = store.currentView
+        // A store that is only read uses none that are wrong: what it has left out is to be known all the same.
+        let view = store.context.configuration.access == .readOnly ? nil : store.currentView
         let verifier = CodeVerifier(file, header)
         var wrong: [UInt32] = []
         for page in 0..<snapshot.records.pageCount {
@@ -60,7 +61,7 @@ struct CodeCheck {
         return wrong
     }
 
-    /// Reports wrong codes and has them made anew: at once, or when the file is used next.
+    /// Reports wrong codes and has them made anew: at once, or when the file is next used by a store that may write.
     func run(_ report: inout DatabaseIntegrity) {
         let store = snapshot.codeStore
         // Switched off or given up: nobody reads the file.

@@ -191,7 +191,7 @@ final class CodeStore: Sendable {
                 return .more(wantsStamp: work.unstampedByteCount >= CodeWork.stampByteCount)
             }
             if isReadOnly {
-                _ = try work.adopt(page, of: request.snapshot, coded: shared.withLock { $0.coded })
+                work.adoptReadable(page, of: request.snapshot, coded: shared.withLock { $0.coded })
             } else {
                 guard try makeRoom(for: page, in: &work, request.snapshot) else { return .full }
                 let coded = shared.withLock { $0.coded }
@@ -289,7 +289,7 @@ final class CodeStore: Sendable {
     /// need the space.
     private func fail(_ error: FileSystemError) {
         cell.metrics.codingFailures.add(1)
-        guard error.isOutOfSpace else { return end(.failed) }
+        guard error.isOutOfSpace, !isReadOnly else { return end(.failed) }
         putOff()
         end(.full, removingFile: true)
     }

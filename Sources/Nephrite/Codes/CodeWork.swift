@@ -93,6 +93,12 @@ struct CodeWork {
         return missing.subtracting(right)
     }
 
+    /// The same for whoever cannot make codes anew: those that cannot be read are left out, and the others are not given up.
+    mutating func adoptReadable(_ page: Int, of snapshot: DatabaseSnapshot, coded: [CodedSlots]) {
+        _ = try? adopt(page, of: snapshot, coded: coded)
+        visitedPageCount = max(visitedPageCount, page + 1)
+    }
+
     /// Which of a page's live slots the file has the code of. A slot that was used again since the stamp holds a record of
     /// a later commit.
     private func claimed(_ live: PageBits, page: Int, _ snapshot: DatabaseSnapshot) -> PageBits {

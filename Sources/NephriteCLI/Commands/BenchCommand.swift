@@ -52,7 +52,9 @@ enum BenchCommand: Command {
         }
         try await context.withStore { store in
             let database = try await store.database(context.positional(1))
-            if database.options.quantization != .none { _ = try await context.encode(database) }
+            if database.options.quantization != .none {
+                try await prepareCodes(context, database)
+            }
             let snapshot = try await database.snapshot()
             let queries = try queries(context, snapshot, count: count)
             guard !queries.isEmpty else {
@@ -73,6 +75,15 @@ enum BenchCommand: Command {
             for line in HumanText.table(rows) { try context.console.print(line) }
             context.console.note(
                 "\(HumanText.grouped(queries.count)) queries, \(HumanText.grouped(snapshot.count)) records, k = \(k).")
+        }
+    }
+
+    /// Has the codes made, or in a store that is only read verified; there searches have to do without what fails.
+    private static func prepareCodes(_ context: CommandContext, _ database: VectorDatabase) async throws {
+        do {
+            _ = try await context.encode(database)
+        } catch let error as CommandError where context.arguments.has("read-only") {
+            if !context.isJSON { context.console.note(error.line) }
         }
     }
 

@@ -17,6 +17,6 @@ struct IdleSpin: Sendable {
     /// Whether a worker that finds no job should look on.
     var isWorthwhile: Bool { shortWaits.nonzeroBitCount >= Self.leastShortWaits }
 
-    /// Notes how long a worker had nothing to do: until a job came, not until the worker was awake.
+    /// Notes how long a worker had nothing to do: until it saw a job, or, if it slept, until one came, and not until it was awake.
     mutating func noteWait(nanoseconds: UInt64) { shortWaits = shortWaits << 1 | (nanoseconds < limit ? 1 : 0) }
 }

@@ -30,7 +30,7 @@ import Synchronization
     private let makeThread: ThreadMaker
     private var items: [Item?] = []
     private var head = 0
-    /// Jobs that nobody has taken, for workers that look without the lock.
+    /// Jobs that nobody has taken, for workers that look without the lock; above 0 for good when the queue is stopped.
     private let queuedCount = Atomic<Int>(0)
     private var waitingCount = 0
     private var spinningCount = 0
@@ -156,14 +156,16 @@ import Synchronization
         }
     }
 
-    private func noteQueuedCount() { queuedCount.store(items.count - head, ordering: .relaxed) }
+    /// Once the queue is stopped, whoever looks for a job looks up at once.
+    private func noteQueuedCount() {
+        queuedCount.store(isStopping ? 1 : items.count - head, ordering: .relaxed)
+    }
 
     /// Lets the workers end once the queue is empty, and waits for them, except for the calling one.
     func stop() {
         lock()
         isStopping = true
-        // Whoever looks for a job looks up.
-        if head == items.count { queuedCount.store(1, ordering: .relaxed) }
+        noteQueuedCount()
         let ending = threads
         threads = []
         unsafe pthread_cond_broadcast(condition)

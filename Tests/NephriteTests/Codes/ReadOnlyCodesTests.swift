@@ -2,6 +2,7 @@
 import Foundation
 import StorageFormat
 import StorageIO
+import StorageSimulation
 import Testing
 
 @testable import Nephrite
@@ -104,8 +105,7 @@ struct ReadOnlyCodesTests {
             #expect(statistics.codedCount == Coding.rowCount - damagedSlots.count)
             #expect(try await Coding.wrongSlots(database) == [])
             try await Self.expectExact(database, usesCodes: true)
-            // What is in use is right.
-            try await store.expectSound()
+            try await Self.expectReported(damagedSlots.count, store)
         }
         // A store that may write makes them anew.
         directory.configuration.access = .readWrite
@@ -119,6 +119,53 @@ struct ReadOnlyCodesTests {
         let damages = try await store.check().databases.flatMap(\.damages)
         #expect(damages.map(\.kind) == ["codes"] && damages.first?.ids.count == count)
         #expect(damages.first?.message.contains("opened for writing") == true)
+    }
+
+    @Test("Where all codes are wrong, none are in use")
+    func allWrong() async throws {
+        let directory = try await Self.filled(coded: true)
+        let file = try directory.memory!.open(Self.path, .readWrite)
+        for offset in stride(from: UInt64(65_536), to: try file.size(), by: 8) {
+            let bytes = try file.readBytes(count: 8, at: offset)
+            try file.writeBytes(bytes.map { ~$0 }, at: offset)
+        }
+        try await directory.open { store async throws in
+            let database = try await store.database("a")
+            let statistics = try await Self.settle(database)
+            #expect(statistics.codingState == .idle && statistics.codedCount == 0)
+            let snapshot = try await database.snapshot()
+            for query in Self.queries {
+                let all = try await snapshot.search(query, k: snapshot.count)
+                #expect(try await snapshot.search(query, k: 10) == Array(all.prefix(10)))
+            }
+            try await Self.expectReported(100, store)
+        }
+    }
+
+    @Test("Codes that cannot be read are left out, others are used")
+    func unreadable() async throws {
+        let directory = try await Self.filled(coded: true)
+        // Opening takes two reads; of those that verify pages some fail, and are tried again in vain.
+        let reads = Box(0)
+        let disk = HookedFileSystem(directory.memory!)
+        disk.set { (call, path) throws(FileSystemError) in
+            guard call == .read, path == Self.path else { return }
+            reads.update { $0 += 1 }
+            if (8..<14).contains(reads.value) {
+                throw FileSystemError(code: EIO, call: call, path: path.description)
+            }
+        }
+        directory.configuration.environment.fileSystem = { _ in disk }
+        try await directory.open { store async throws in
+            let database = try await store.database("a")
+            _ = try await database.search(Self.queries[0], k: 1)
+            let codes = try await database.snapshot().codeStore
+            while [.requested, .open].contains(codes.phase) { await Task.yield() }
+            let statistics = try await database.statistics()
+            #expect(statistics.codingState == .partial && statistics.codingFailures == 0)
+            #expect((1..<Coding.rowCount).contains(statistics.codedCount) && reads.value >= 14)
+            try await Self.expectExact(database, usesCodes: true)
+        }
     }
 
     @Test("Codes that change under a store that reads them are reported, and not used any more")
