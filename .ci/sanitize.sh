@@ -7,7 +7,7 @@ minutes=${1:-0}
 bundle=.build-tsan/debug/nephritePackageTests.xctest
 # By the names of suites.
 tests='Smoke|Stress|Concurren|Durab|Crash|Recover|Registry|Transaction|Checkpoint|Cancel|Shutdown|Lifecycle'
-tests+='|Staging|BulkSync|BulkWrite|Rotation|IOExecutorTests|ReadmeExampleTests|MemoryFileSystemTests|ExactScannerTests'
+tests+='|Staging|BulkSync|BulkWrite|Rotation|IOExecutorTests|IdleSpinTests|ReadOnlyCodesTests|ReadmeExampleTests|MemoryFileSystemTests|ExactScannerTests'
 swift build --build-tests --sanitize=thread --scratch-path .build-tsan
 # See tsan-mutex.c: without it every contended Mutex is reported. One test after the other: each is parallel enough, and the
 # sanitizer is slow to open stores (it follows every reservation of address space).

@@ -11,7 +11,8 @@ enum BenchCommand: Command {
             For each mode all queries are searched for one after the other, and then all at once, sharing passes over the
             data. Recall is the share of the exact answers that a mode finds. The vectors are encoded first, unless the
             database wants no codes; with --read-only those codes are used that there are. With --json each mode is a line
-            {"mode":…,"recall":r,"queries":n,"k":k,"milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},"queriesPerSecond":q,"batchQueriesPerSecond":b}.
+            {"mode":…,"recall":r,"queries":n,"k":k,"milliseconds":{"p50":…,"p95":…,"p99":…,"mean":…},
+            "queriesPerSecond":q,"batchQueriesPerSecond":b}.
             """,
         positionals: [
             PositionalSpecification("WHAT", "search."), PositionalSpecification("NAME", "The database."),

@@ -1,9 +1,9 @@
 /// Whether a worker without a job should look for one for a while before it sleeps: yes if jobs lately came that soon.
 
-/// Waking a thread takes as long as scanning a megabyte, or ten where the core went to sleep as well: on a virtual machine
-/// 60 microseconds were measured. A worker that is still awake has the next job at once. So that a queue with little to do
-/// costs nothing, a worker looks for its next job only if at least half of the last eight came while looking would have found them.
-/// (Spinning for a bounded time before blocking: Karlin, Li, Manasse and Owicki 1991.)
+/// Waking a thread takes some 10 microseconds, and 60 where its core went to sleep as well (measured on a virtual machine). A worker
+/// that is still awake has the next job at once. So that a queue with little to do costs nothing, a worker looks for its next job
+/// only if at least half of the last eight came while looking would have found them. (Spinning for a bounded time before blocking:
+/// Karlin, Li, Manasse and Owicki 1991.)
 struct IdleSpin: Sendable {
     private static let leastShortWaits = 4
 
