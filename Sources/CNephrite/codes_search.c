@@ -251,8 +251,6 @@ void nephrite_code_search_blocks(
     }
 }
 
-int nephrite_code_shares_passes(const nephrite_code_set *set) { return set->pass64 != NULL; }
-
 size_t nephrite_code_search_scratch(size_t dimension, size_t count) {
     return nephrite_code_pass_bytes(dimension, count);
 }

@@ -66,8 +66,6 @@ void nephrite_code_search_blocks(
 void nephrite_code_search_rows(
     const nephrite_code_set *set, nephrite_code_search *search, const nephrite_code_rows *rows, const uint32_t *slots,
     size_t count);
-/// Whether a set has a kernel with which several queries share more than the reading of a block: 1 or 0.
-int nephrite_code_shares_passes(const nephrite_code_set *set);
 /// Bytes of memory that nephrite_code_search_many needs for `count` queries of a dimension, aligned to 64.
 size_t nephrite_code_search_scratch(size_t dimension, size_t count);
 /// Gets `scratch` ready for queries that share passes, by signs or by the high plane.

@@ -96,9 +96,11 @@ extension DatabaseFile {
         let snapshot = makeSnapshot()
         let codes = codes
         return await context.io.run {
+            // First: what is counted after the end of the work is all that there is.
+            let phase = codes.phase
             let codedCount = snapshot.codedCount()
             let state: CodingState =
-                switch codes.phase {
+                switch phase {
                 case .off, .closed: .off
                 case .idle: .idle
                 case .requested: .encoding

@@ -135,12 +135,12 @@ public struct StoreEnvironment: Sendable {
     public var random: any RandomSource = SystemRandomSource()
     /// Runs everything, for simulations; nil gives each store I/O threads of its own.
     public var executor: (any TaskExecutor)?
-    /// Starts the threads of a store when there is no ``executor``.
-    var startThreads: @Sendable (_ name: String, _ count: Int, _ spinning: Duration) throws(ThreadError) -> IOExecutor =
-        {
-            (name, count, spinning) throws(ThreadError) in
-            try IOExecutor(name: name, threadCount: count, spinning: spinning)
-        }
+    /// Starts the threads of a store when there is no ``executor``: by their name, their number, and how long they look for a
+    /// job before they sleep.
+    var startThreads: @Sendable (String, Int, Duration) throws(ThreadError) -> IOExecutor = {
+        (name, count, spinning) throws(ThreadError) in
+        try IOExecutor(name: name, threadCount: count, spinning: spinning)
+    }
 
     /// The real system.
     public init() {}

@@ -67,6 +67,27 @@ struct ReadOnlyCodesTests {
         if backing == .disk { #expect(try directory.contents() == before) }
     }
 
+    @Test("While codes are verified nobody is told that no more will come")
+    func statuses() async throws {
+        let directory = try await Self.filled(coded: true)
+        for _ in 0..<40 {
+            try await directory.open { store async throws in
+                let database = try await store.database("a")
+                _ = try await database.search(Self.queries[0], k: 1)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<3 {
+                        group.addTask {
+                            var state = CodingState.encoding
+                            while state == .encoding { state = try await database.statistics().codingState }
+                            #expect(state == .complete)
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
     @Test("Where there are none, none are made, and nobody goes on asking")
     func absent() async throws {
         let directory = try await Self.filled(coded: false)
