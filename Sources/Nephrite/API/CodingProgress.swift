@@ -71,7 +71,7 @@ public struct CodingProgress: AsyncSequence, Sendable {
             let status = try await database.withFile { file in
                 // The file may have been closed to make room for others since the last look.
                 file.codes.demand(for: await file.makeSnapshot().count, retries: isFirst)
-                return await file.codingStatus()
+                return await file.codingStatus(file.codes.usage)
             }
             isAtEnd = status.state != .encoding
             return status
@@ -92,22 +92,20 @@ extension VectorDatabase {
 
 extension DatabaseFile {
     /// How far the codes are.
-    func codingStatus() async -> CodingStatus {
+    ///
+    /// - Parameter usage: asked for before this is called, so that what is counted after the end of the work is all that there is.
+    func codingStatus(_ usage: CodeStore.Usage) async -> CodingStatus {
         let snapshot = makeSnapshot()
-        let codes = codes
         return await context.io.run {
-            // First: what is counted after the end of the work is all that there is.
-            let phase = codes.phase
             let codedCount = snapshot.codedCount()
             let state: CodingState =
-                switch phase {
+                switch usage.phase {
                 case .off, .closed: .off
                 case .idle: .idle
                 case .requested: .encoding
                 case .open: codedCount == snapshot.count ? .complete : .encoding
                 case .settled:
-                    codedCount == snapshot.count && codes.currentView != nil
-                        ? .complete : codedCount == 0 ? .idle : .partial
+                    codedCount == snapshot.count && usage.hasView ? .complete : codedCount == 0 ? .idle : .partial
                 case .full: .waitingForSpace
                 case .failed: .failed
                 }

@@ -94,7 +94,7 @@ extension DatabaseFile {
             recordsWritten: cell.metrics.recordsWritten.current, recordsDeleted: cell.metrics.recordsDeleted.current,
             commits: cell.metrics.commits.current, checkpoints: cell.metrics.checkpoints.current,
             searches: cell.metrics.searches.current, snapshotCount: cell.ledger.aliveCount,
-            quantization: cell.quantization, codedCount: 0, codeByteCount: codes.byteCount,
+            quantization: cell.quantization, codedCount: 0, codeByteCount: 0,
             codingProgress: nil, codingState: .off, codingFailures: cell.metrics.codingFailures.current,
             codesMended: cell.metrics.codesMended.current,
             createdAt: Double(identity.createdAt) / 1_000_000_000, updatedAt: Double(updatedAt) / 1_000_000_000)
@@ -109,12 +109,13 @@ extension VectorDatabase {
             let snapshot = await file.makeSnapshot()
             let checkpointLSN = statistics.checkpointVersion
             let fileSystem = store.context.fileSystem
-            let status = await file.codingStatus()
+            let usage = file.codes.usage
+            let status = await file.codingStatus(usage)
             statistics.codingState = status.state
-            switch file.codes.phase {
-            case .open, .full, .settled:
-                let isInUse = ![.waitingForSpace, .idle].contains(status.state)
-                guard isInUse || file.codes.currentView != nil else { break }
+            statistics.codeByteCount = usage.byteCount
+            switch usage.phase {
+            case .off, .failed, .closed: break
+            case _ where usage.hasView, .open:
                 statistics.codedCount = status.codedCount
                 statistics.codingProgress =
                     status.recordCount == 0 ? 1 : Double(status.codedCount) / Double(status.recordCount)
@@ -126,7 +127,7 @@ extension VectorDatabase {
                 }
                 statistics.codeByteCount = found?.byteCount ?? 0
                 statistics.codedCount = found?.codedCount ?? 0
-            case .off, .failed, .closed: break
+            case .full, .settled: break
             }
             return statistics
         }

@@ -29,6 +29,15 @@ final class CodeStore: Sendable {
         case closed
     }
 
+    /// What the file is used for at one moment.
+    struct Usage: Sendable {
+        var phase: Phase
+        /// Bytes of the file, 0 while it is not open.
+        var byteCount: Int
+        /// Whether searches are shown codes.
+        var hasView: Bool
+    }
+
     /// What a step came to.
     enum Progress: Sendable {
         /// There is more to do; much has been written since the last stamp.
@@ -128,8 +137,10 @@ final class CodeStore: Sendable {
 
     var phase: Phase { shared.withLock { $0.phase } }
 
-    /// Bytes of the file, 0 while it is not open.
-    var byteCount: Int { shared.withLock { $0.byteCount } }
+    /// What the file is used for, as of one moment.
+    var usage: Usage {
+        shared.withLock { Usage(phase: $0.phase, byteCount: $0.byteCount, hasView: $0.view != nil) }
+    }
 
     var hasUnstamped: Bool { unstamped.load(ordering: .relaxed) }
 

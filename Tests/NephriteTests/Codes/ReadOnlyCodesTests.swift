@@ -67,21 +67,26 @@ struct ReadOnlyCodesTests {
         if backing == .disk { #expect(try directory.contents() == before) }
     }
 
-    @Test("While codes are verified nobody is told that no more will come")
+    @Test("While codes are verified statistics are of one moment: nobody is told that no more will come")
     func statuses() async throws {
         let directory = try await Self.filled(coded: true)
-        for _ in 0..<40 {
+        for _ in 0..<150 {
             try await directory.open { store async throws in
                 let database = try await store.database("a")
-                _ = try await database.search(Self.queries[0], k: 1)
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for _ in 0..<3 {
                         group.addTask {
-                            var state = CodingState.encoding
-                            while state == .encoding { state = try await database.statistics().codingState }
-                            #expect(state == .complete)
+                            while true {
+                                let statistics = try await database.statistics()
+                                #expect(statistics.codeByteCount > 0)
+                                if [.idle, .encoding].contains(statistics.codingState) { continue }
+                                #expect(statistics.codingState == .complete)
+                                #expect(statistics.codedCount == Coding.rowCount)
+                                break
+                            }
                         }
                     }
+                    group.addTask { _ = try await database.search(Self.queries[0], k: 1) }
                     try await group.waitForAll()
                 }
             }
