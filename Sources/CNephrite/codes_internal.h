@@ -51,7 +51,8 @@ struct nephrite_code_set {
     void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, int by_signs, void *scratch);
     /// Bounds all 64 rows of a block, which follow one another, of the plane of signs (of nephrite_code_sign_pass_dimension
     /// components at most) or else of the high plane, for up to 64 queries. Stores for each query the mask of
-    /// rows whose upper bound is not below its threshold, and those rows' upper bounds, 64 floats a query.
+    /// rows whose upper bound is not below its threshold, and upper bounds, 64 floats a query: of the other rows they may be
+    /// larger ones, by a part of their sums, which are below the threshold, too.
     void (*pass64)(
         const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows,
         const float *thresholds, uint64_t *survivors, float *upper, void *scratch);

@@ -191,6 +191,156 @@ import Testing
         }
     }
 
+    /// How the components of vectors are after the rotation: the last rows have nothing where a pass begins, or all.
+    enum Shape: CaseIterable {
+        case anywhere, atTheEnd, inFront
+    }
+
+    @Test(
+        "A pass that leaves rows out by a part of their sums keeps those that a search by itself keeps",
+        arguments: [512, 600], Shape.allCases)
+    func partedPass(_ dimension: Int, _ shape: Shape) throws {
+        var values = SeededValues(seed: 81)
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let axes = (0..<dimension).map { axis in
+            codec.rotated((0..<dimension).map { $0 == axis ? 1 : 0 }, subtractingCentre: false)
+        }
+        /// A vector that is of the shape once it is rotated.
+        func vector() -> [Float] {
+            let wanted = values.floats(dimension, scale: 1).enumerated().map { index, value -> Float in
+                switch shape {
+                case .anywhere: value
+                case .atTheEnd: index < dimension * 3 / 4 ? 0 : value
+                case .inFront: index < dimension / 2 ? value : 0
+                }
+            }
+            return axes.map { axis in zip(axis, wanted).reduce(0) { $0 + $1.0 * $1.1 } }
+        }
+        let queries = (0..<7).map { _ in vector() }
+        // The first groups of 16 rows are unlike all queries, the last ones are near one of them each, or the same.
+        let others = (0..<9).map { _ in vector() }
+        let rows = (0..<64).map { row -> [Float] in
+            let other = zip(others[row % 9], others[(row / 9 + row) % 9]).map { $0 - $1 * 0.7 }
+            if row < 40 { return other }
+            return zip(queries[row % 7], other).map { $0 + $1 * 0.1 * Float(row % 4) }
+        }
+        let high = rows.flatMap { EncodedRow(codec, $0).high }
+        for metric in Self.metrics {
+            for deviations in [nil, 2.33] {
+                let codes = try queries.map {
+                    try #require(CodeQuery(codec: codec, query: $0, metric: metric, deviations: deviations))
+                }
+                for set in CodeKernels.all {
+                    let whole = codes.map { Self.uppers(set, $0, high, threshold: -.infinity).uppers }
+                    var leftOut: Int? = 0
+                    for rank in [0, 2, 5, 20] {
+                        let thresholds = whole.map { $0.sorted(by: >)[rank] }
+                        let count = Self.expectSameKept(set, codes, high, thresholds, "\(metric) \(rank)")
+                        leftOut = count.flatMap { count in leftOut.map { $0 + count } }
+                    }
+                    if let leftOut, shape == .anywhere { #expect(leftOut > 100) }
+                }
+            }
+        }
+    }
+
+    @Test(
+        "A pass leaves no row out by a part of its sum whose bound a larger sum makes smaller",
+        arguments: [0.004, 0.02, 0.05] as [Float])
+    func steepRows(_ rest: Float) throws {
+        let dimension = 512
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let axes = (0..<dimension).map { axis in
+            codec.rotated((0..<dimension).map { $0 == axis ? 1 : 0 }, subtractingCentre: false)
+        }
+        func turnedBack(_ wanted: [Float]) -> [Float] {
+            axes.map { axis in zip(axis, wanted).reduce(0) { $0 + $1.0 * $1.1 } }
+        }
+        var values = SeededValues(seed: 82)
+        let signs = (0..<dimension).map { _ in values.float() < 0 ? Float(-1) : 1 }
+        // One component is clipped: much of the row is lost, and what is lost may point anywhere.
+        let steep = turnedBack(signs.enumerated().map { $0.offset == 0 ? 1 : $0.element * rest })
+        // Nothing is lost of the first row, and the line touches where such a row just reaches the threshold.
+        let rowNorm = steep.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        let plain = turnedBack(signs.map { $0 * rowNorm / Float(dimension).squareRoot() })
+        let high = (0..<64).flatMap { EncodedRow(codec, $0 == 0 ? plain : steep).high }
+        // Close to the row's code up to the end of a part, and as far as may be from it behind; among queries that all rows are
+        // far from.
+        let queries = (0..<5).map { number in
+            turnedBack(
+                signs.enumerated().map { index, sign in
+                    if index == 0 { return number % 4 == 0 ? 15 : -15 }
+                    if number % 4 != 0 { return -sign }
+                    return index < dimension * 10 / 16 || index % 2 == 0 ? sign : -sign * (1 + Float(number) / 10)
+                })
+        }
+        for metric in Self.metrics {
+            let codes = try queries.map { try #require(CodeQuery(codec: codec, query: $0, metric: metric)) }
+            for set in CodeKernels.all {
+                for share in stride(from: Float(0.98), through: 1.06, by: 0.0005) {
+                    let thresholds = queries.enumerated().map { number, query -> Float in
+                        let norm = query.reduce(0) { $0 + $1 * $1 }.squareRoot()
+                        let share = number % 4 == 0 ? share : 0.6
+                        switch metric {
+                        case .cosine: return share
+                        case .dot: return share * norm * rowNorm
+                        case .euclidean: return 2 * share * norm * rowNorm - rowNorm * rowNorm - norm * norm
+                        }
+                    }
+                    _ = Self.expectSameKept(set, codes, high, thresholds, "\(metric) \(share)")
+                }
+            }
+        }
+    }
+
+    /// Expects of queries that share a pass over 64 rows that they keep the rows that each of them keeps by itself. Returns how
+    /// many rows were left out by a part of their sums; nil where there is no kernel for several queries.
+    private static func expectSameKept(
+        _ set: CodeKernels, _ codes: [CodeQuery], _ high: [UInt8], _ thresholds: [Float], _ name: String
+    ) -> Int? {
+        guard let found = passUppers(set, codes, high, thresholds) else { return nil }
+        var leftOut = 0
+        for (query, code) in codes.enumerated() {
+            let alone = uppers(set, code, high, threshold: thresholds[query])
+            for row in 0..<64 {
+                let upper = found[64 * query + row]
+                let isKept = !(upper < thresholds[query])
+                #expect(isKept == alone.kept.contains(row), "\(set.name) \(name) \(row)")
+                if isKept { #expect(upper == alone.uppers[row], "\(set.name) \(name) \(row)") }
+                leftOut += upper != alone.uppers[row] ? 1 : 0
+            }
+        }
+        return leftOut
+    }
+
+    /// Upper bounds of 64 rows, and which of them reach a threshold, for a query by itself.
+    private static func uppers(
+        _ set: CodeKernels, _ code: CodeQuery, _ high: [UInt8], threshold: Float
+    ) -> (uppers: [Float], kept: Set<Int>) {
+        var upper = [Float](repeating: 0, count: 64)
+        let kept = unsafe high.withUnsafeBytes { rows in
+            unsafe nephrite_code_scan(set.pointer, code.pointer, rows.baseAddress!, .max, threshold, nil, &upper)
+        }
+        return (upper, Set((0..<64).filter { kept >> UInt64($0) & 1 == 1 }))
+    }
+
+    /// Upper bounds of 64 rows for each of several queries that share a pass; nil where there is no kernel for that.
+    private static func passUppers(
+        _ set: CodeKernels, _ codes: [CodeQuery], _ high: [UInt8], _ thresholds: [Float]
+    ) -> [Float]? {
+        let dimension = unsafe codes[0].pointer.pointee.dimension
+        let byteCount = nephrite_code_search_scratch(dimension, codes.count)
+        let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+        defer { unsafe scratch.deallocate() }
+        let queries = unsafe codes.map { unsafe Optional(UnsafePointer($0.pointer)) }
+        var found = [Float](repeating: 0, count: codes.count * 64)
+        let isThere = unsafe high.withUnsafeBytes { rows in
+            unsafe nephrite_code_pass_bounds(
+                set.pointer, queries, codes.count, 0, rows.baseAddress!, thresholds, &found, scratch)
+        }
+        return isThere == 0 ? nil : found
+    }
+
     @Test("Each query of a pass has its own bounds, however many share it", arguments: [33, 128, 300])
     func sharedPass(_ dimension: Int) throws {
         var values = SeededValues(seed: 78)
