@@ -301,8 +301,8 @@ CODE_TARGET static uint64_t rows64_by_line(
 CODE_TARGET static void prepare_pass(
     const nephrite_code_query *const *queries, size_t count, int by_signs, void *scratch);
 CODE_TARGET static void pass64(
-    const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, const float *thresholds,
-    uint64_t *survivors, float *upper, void *scratch);
+    const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, uint64_t mask,
+    const float *thresholds, uint64_t *survivors, float *upper, void *scratch);
 #include "codes_template.h"
 #include "codes_avx512_blocks.h"
 #include "codes_avx512_pass.h"

@@ -47,7 +47,8 @@ AVX512 void unpack_signs(const uint8_t *rows, size_t byte_count, uint8_t *unpack
 // Of so many components or more, rows are summed in parts: 10 sixteenths of the components, then 2 more, then the rest.
 // After each part those that cannot reach the threshold any more are left out.
 enum { parted_components = 512, part_count = 2 };
-// Where a part was not enough four queries sum the next block at once, the next time three, then seven, before they try again.
+// Where a part was not enough, or a row's line was too steep, four queries sum the next block as a whole, the next time three
+// blocks, then seven, before they try again.
 enum { longest_pause = 7 };
 // Queries of a pass, at most.
 enum { pass_queries = 64 };
@@ -61,7 +62,7 @@ struct pass_note {
     /// 15 times the sum of the weights up to the end of a part, and the norm of those behind it, rounded up.
     int32_t part_sum[part_count];
     float rest_norm[part_count];
-    /// Of four queries side by side the first one's: how many blocks more they sum at once, and how many the last time.
+    /// Of four queries side by side the first one's: how many blocks more they sum as a whole, and how many last time.
     uint8_t pause, last_pause;
 };
 _Static_assert(sizeof(struct pass_note) <= nephrite_code_pass_note_bytes, "a note has its room");
@@ -302,7 +303,7 @@ AVX512 void measure_parts(const int8_t *rows, size_t padded, struct pass_block *
     block->steepest = _mm512_reduce_max_ps(steepest) * (1 + 0x1p-18f);
 }
 
-// Whether no row's bound would shrink if its sum grew: scale * step is not below residual * turn * slope.
+// Whether no row's bound, but for roundings, would shrink if its sum grew: scale * step is not below residual * turn * slope.
 AVX512 int can_part(const struct line *line, const struct pass_block *block) {
     return line->slope * block->steepest <= line->step;
 }
@@ -328,8 +329,8 @@ struct open_group {
 // `survivors` are those of the group and of all queries.
 AVX512 void close_group(
     const nephrite_code_query *const *queries, const int metric, struct open_group *open, const int8_t *rows,
-    const int8_t *weights, const struct pass_block *block, int g, const struct pass_note *notes, uint64_t *survivors,
-    float *upper) {
+    const int8_t *weights, const struct pass_block *block, int g, uint64_t mask, const struct pass_note *notes,
+    uint64_t *survivors, float *upper) {
     const size_t padded = nephrite_code_padded(queries[0]->dimension);
     size_t first = part_end(padded, 0);
     for (int part = 1; part <= part_count && open->count > 0; part += 1) {
@@ -353,7 +354,8 @@ AVX512 void close_group(
                         ? largest_sums(notes + q, part, open->sums[k], block->rest_norm[part][g])
                         : true_sums(&queries[q]->coarse_bound, 0, 15 * queries[q]->coarse_sum, open->sums[k]);
                 const uint64_t kept =
-                    keep_rows(notes + q, metric, known, &block->rows[g], upper + nephrite_code_block_rows * q);
+                    keep_rows(notes + q, metric, known, &block->rows[g], upper + nephrite_code_block_rows * q) &
+                    mask >> (16 * g) & 0xffff;
                 if (part == part_count) survivors[q] |= kept << (16 * g);
                 open->queries[left] = (uint8_t)q;
                 open->sums[left] = open->sums[k];
@@ -368,8 +370,8 @@ AVX512 void close_group(
 // Bounds a block for up to four queries by the first part of their sums, and leaves groups of rows open where that is not
 // enough. Returns 0 where most of them would be, or where it cannot be done; then only the sums are of use.
 AVX512 int keep_parts(
-    const int metric, size_t first_query, size_t count, const struct pass_block *block, const struct pass_note *notes,
-    __m512i (*sums)[4], struct open_group *open, uint64_t *survivors, float *upper) {
+    const int metric, size_t first_query, size_t count, const struct pass_block *block, uint64_t mask,
+    const struct pass_note *notes, __m512i (*sums)[4], struct open_group *open, uint64_t *survivors, float *upper) {
     uint32_t reaching[4] = {0};
     size_t open_count = 0;
     int can_be_parted = 1;
@@ -380,7 +382,8 @@ AVX512 int keep_parts(
         survivors[first_query + q] = 0;
         UNROLL for (int g = 0; g < 4; g += 1) {
             const __m512 most = largest_sums(note, 0, sums[q][g], block->rest_norm[0][g]);
-            const uint32_t is_open = keep_rows(note, metric, most, &block->rows[g], own + 16 * g) != 0;
+            const uint64_t kept = keep_rows(note, metric, most, &block->rows[g], own + 16 * g);
+            const uint32_t is_open = (kept & mask >> (16 * g) & 0xffff) != 0;
             reaching[q] |= is_open << g;
             open_count += is_open;
         }
@@ -406,7 +409,7 @@ AVX512 int has_parted(const struct pass_note *notes, size_t count) {
 // `metric` and `by_signs` are constants.
 AVX512 void pass64_of(
     const nephrite_code_query *const *queries, const int metric, const int by_signs, size_t count, const uint8_t *rows,
-    const float *thresholds, uint64_t *survivors, float *upper, void *scratch) {
+    uint64_t mask, const float *thresholds, uint64_t *survivors, float *upper, void *scratch) {
     const size_t dimension = queries[0]->dimension, padded = nephrite_code_padded(dimension);
     const size_t byte_count = by_signs ? nephrite_code_sign_bytes(dimension) : nephrite_code_nibble_bytes(dimension);
     const size_t row_bytes = byte_count + nephrite_code_factor_bytes;
@@ -455,7 +458,8 @@ AVX512 void pass64_of(
             if (has_parts && notes[first].pause == 0) {
                 done = part_end(padded, 0);
                 sum_pass(few, unpacked, own, done, sums);
-                const int is_enough = keep_parts(metric, first, few, &block, notes, sums, open, survivors, upper);
+                const int is_enough = keep_parts(
+                    metric, first, few, &block, mask, notes, sums, open, survivors, upper);
                 const int longer = 2 * notes[first].last_pause + 1;
                 notes[first].last_pause = (uint8_t)(is_enough ? 0 : longer < longest_pause ? longer : longest_pause);
                 notes[first].pause = notes[first].last_pause;
@@ -469,25 +473,26 @@ AVX512 void pass64_of(
             const nephrite_code_bound *bound = by_signs ? &queries[q]->sign_bound : &queries[q]->coarse_bound;
             survivors[q] = keep_pass(
                 bound, metric, by_signs, by_signs ? queries[q]->sign_sum : 15 * queries[q]->coarse_sum, sums[q - first],
-                block.rows, notes + q, upper + nephrite_code_block_rows * q);
+                block.rows, notes + q, upper + nephrite_code_block_rows * q) & mask;
         }
     }
     const int8_t *all_weights = nephrite_code_pass_weights(scratch, dimension);
     for (int g = 0; g < 4; g += 1) {
         close_group(
-            queries, metric, open + g, unpacked + 64 * g, all_weights, &block, g, notes, survivors, upper + 16 * g);
+            queries, metric, open + g, unpacked + 64 * g, all_weights, &block, g, mask, notes, survivors,
+            upper + 16 * g);
     }
 }
 
 CODE_TARGET static void pass64(
-    const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, const float *thresholds,
-    uint64_t *survivors, float *upper, void *scratch) {
+    const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, uint64_t mask,
+    const float *thresholds, uint64_t *survivors, float *upper, void *scratch) {
     switch (queries[0]->coarse_bound.metric * 2 + (by_signs != 0)) {
-    case 0: pass64_of(queries, 0, 0, count, rows, thresholds, survivors, upper, scratch); break;
-    case 1: pass64_of(queries, 0, 1, count, rows, thresholds, survivors, upper, scratch); break;
-    case 2: pass64_of(queries, 1, 0, count, rows, thresholds, survivors, upper, scratch); break;
-    case 3: pass64_of(queries, 1, 1, count, rows, thresholds, survivors, upper, scratch); break;
-    case 4: pass64_of(queries, 2, 0, count, rows, thresholds, survivors, upper, scratch); break;
-    default: pass64_of(queries, 2, 1, count, rows, thresholds, survivors, upper, scratch); break;
+    case 0: pass64_of(queries, 0, 0, count, rows, mask, thresholds, survivors, upper, scratch); break;
+    case 1: pass64_of(queries, 0, 1, count, rows, mask, thresholds, survivors, upper, scratch); break;
+    case 2: pass64_of(queries, 1, 0, count, rows, mask, thresholds, survivors, upper, scratch); break;
+    case 3: pass64_of(queries, 1, 1, count, rows, mask, thresholds, survivors, upper, scratch); break;
+    case 4: pass64_of(queries, 2, 0, count, rows, mask, thresholds, survivors, upper, scratch); break;
+    default: pass64_of(queries, 2, 1, count, rows, mask, thresholds, survivors, upper, scratch); break;
     }
 }

@@ -50,11 +50,11 @@ struct nephrite_code_set {
     /// prepared, by signs for passes by signs.
     void (*prepare_pass)(const nephrite_code_query *const *queries, size_t count, int by_signs, void *scratch);
     /// Bounds all 64 rows of a block, which follow one another, of the plane of signs (of nephrite_code_sign_pass_dimension
-    /// components at most) or else of the high plane, for up to 64 queries. Stores for each query the mask of
-    /// rows whose upper bound is not below its threshold, and upper bounds, 64 floats a query: of the other rows they may be
-    /// larger ones, by a part of their sums, which are below the threshold, too.
+    /// components at most) or else of the high plane, for up to 64 queries. Stores for each query which rows of `mask`
+    /// have an upper bound that is not below its threshold, and upper bounds, 64 floats a query: of the other rows they may
+    /// be those by a part of their sums, which are below the threshold, too, or of no use where `mask` has not the row.
     void (*pass64)(
-        const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows,
+        const nephrite_code_query *const *queries, size_t count, int by_signs, const uint8_t *rows, uint64_t mask,
         const float *thresholds, uint64_t *survivors, float *upper, void *scratch);
 };
 

@@ -265,11 +265,18 @@ void nephrite_code_search_prepare(
 
 int nephrite_code_pass_bounds(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, int by_signs,
-    const void *rows, const float *thresholds, float *upper, void *scratch) {
+    const void *rows, size_t block_count, const float *thresholds, uint64_t *survivors, float *upper, void *scratch) {
     if (set->pass64 == NULL) return 0;
-    uint64_t survivors[nephrite_code_search_queries];
+    const size_t dimension = queries[0]->dimension;
+    const size_t stride = by_signs ? nephrite_code_sign_stride(dimension)
+                                   : nephrite_code_nibble_bytes(dimension) + nephrite_code_factor_bytes;
     set->prepare_pass(queries, count, by_signs, scratch);
-    set->pass64(queries, count, by_signs, rows, thresholds, survivors, upper, scratch);
+    for (size_t b = 0; b < block_count; b += 1) {
+        const uint8_t *block = (const uint8_t *)rows + b * nephrite_code_block_rows * stride;
+        set->pass64(
+            queries, count, by_signs, block, UINT64_MAX, thresholds + b * count, survivors + b * count,
+            upper + b * count * nephrite_code_block_rows, scratch);
+    }
     return 1;
 }
 
@@ -302,7 +309,7 @@ void nephrite_code_search_many(
         const uint8_t *block = start + first * stride;
         for (size_t q = 0; q < count; q += 1) thresholds[q] = searches[q]->threshold;
         if (set->pass64 != NULL && !take_turns && is_dense) {
-            set->pass64(queries, count, by_signs, block, thresholds, survivors, upper, scratch);
+            set->pass64(queries, count, by_signs, block, masks[b], thresholds, survivors, upper, scratch);
         } else if (by_signs) {
             for (size_t q = 0; q < count; q += 1) {
                 survivors[q] = nephrite_code_scan_signs(

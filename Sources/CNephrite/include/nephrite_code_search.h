@@ -75,11 +75,12 @@ void nephrite_code_search_prepare(
 void nephrite_code_search_many(
     const nephrite_code_set *set, nephrite_code_search *const *searches, size_t count, const nephrite_code_rows *rows,
     const uint64_t *masks, size_t block_count, void *scratch);
-/// Upper bounds of the rows of a block by the kernel for several queries, 64 floats a query, for tests; returns 0 where there
-/// is none. `scratch` as for nephrite_code_search_prepare.
+/// What the kernel for several queries makes of blocks that follow one another, for tests: the rows of each block that reach each
+/// query's threshold there, and 64 upper bounds, of the others perhaps by a part of their sums. Returns 0 where there is none.
+/// `scratch` as for nephrite_code_search_prepare; the others have `count` thresholds, masks or 64 bounds for each block.
 int nephrite_code_pass_bounds(
     const nephrite_code_set *set, const nephrite_code_query *const *queries, size_t count, int by_signs,
-    const void *rows, const float *thresholds, float *upper, void *scratch);
+    const void *rows, size_t block_count, const float *thresholds, uint64_t *survivors, float *upper, void *scratch);
 /// Bounds the rows that still wait.
 void nephrite_code_search_settle(const nephrite_code_set *set, nephrite_code_search *search);
 #endif

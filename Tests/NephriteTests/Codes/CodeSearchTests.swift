@@ -177,9 +177,10 @@ import Testing
                         let queries = unsafe Array(repeating: Optional(UnsafePointer(code.pointer)), count: 5)
                         for threshold in upper {
                             var found = [Float](repeating: 0, count: 5 * 64)
+                            var survivors = [UInt64](repeating: 0, count: 5)
                             let isThere = unsafe nephrite_code_pass_bounds(
-                                set.pointer, queries, 5, 0, start, Array(repeating: threshold, count: 5), &found,
-                                scratch)
+                                set.pointer, queries, 5, 0, start, 1, Array(repeating: threshold, count: 5), &survivors,
+                                &found, scratch)
                             guard isThere != 0 else { break }
                             for row in 0..<5 * 64 where found[row] < upper[row % 64] {
                                 Issue.record("\(set.name) \(metric) \(round): \(found[row]) < \(upper[row % 64])")
@@ -232,13 +233,13 @@ import Testing
                 }
                 for set in CodeKernels.all {
                     let whole = codes.map { Self.uppers(set, $0, high, threshold: -.infinity).uppers }
-                    var leftOut: Int? = 0
+                    var parted: Int? = 0
                     for rank in [0, 2, 5, 20] {
                         let thresholds = whole.map { $0.sorted(by: >)[rank] }
                         let count = Self.expectSameKept(set, codes, high, thresholds, "\(metric) \(rank)")
-                        leftOut = count.flatMap { count in leftOut.map { $0 + count } }
+                        parted = count.flatMap { count in parted.map { $0 + count } }
                     }
-                    if let leftOut, shape == .anywhere { #expect(leftOut > 100) }
+                    if let parted, shape == .anywhere { #expect(parted > 100) }
                 }
             }
         }
@@ -293,52 +294,88 @@ import Testing
         }
     }
 
-    /// Expects of queries that share a pass over 64 rows that they keep the rows that each of them keeps by itself. Returns how
-    /// many rows were left out by a part of their sums; nil where there is no kernel for several queries.
+    /// Expects of queries that share a pass over blocks of 64 rows that they keep the rows that each of them keeps by itself.
+    /// Returns how many rows have bounds by a part of their sums; nil where there is no kernel for several queries.
     private static func expectSameKept(
         _ set: CodeKernels, _ codes: [CodeQuery], _ high: [UInt8], _ thresholds: [Float], _ name: String
     ) -> Int? {
-        guard let found = passUppers(set, codes, high, thresholds) else { return nil }
-        var leftOut = 0
-        for (query, code) in codes.enumerated() {
-            let alone = uppers(set, code, high, threshold: thresholds[query])
-            for row in 0..<64 {
-                let upper = found[64 * query + row]
-                let isKept = !(upper < thresholds[query])
-                #expect(isKept == alone.kept.contains(row), "\(set.name) \(name) \(row)")
-                if isKept { #expect(upper == alone.uppers[row], "\(set.name) \(name) \(row)") }
-                leftOut += upper != alone.uppers[row] ? 1 : 0
+        guard let found = pass(set, codes, high, thresholds) else { return nil }
+        let stride = unsafe nephrite_code_nibble_bytes(codes[0].pointer.pointee.dimension) + 16
+        var parted = 0
+        for pair in thresholds.indices {
+            let (block, query) = pair.quotientAndRemainder(dividingBy: codes.count)
+            let rows = Array(high[(64 * block * stride)..<(64 * (block + 1) * stride)])
+            let alone = uppers(set, codes[query], rows, threshold: thresholds[pair])
+            let uppers = found.uppers[(64 * pair)..<(64 * pair + 64)]
+            #expect(found.kept[pair] == alone.kept, "\(set.name) \(name) \(block) \(query)")
+            for (row, (upper, own)) in zip(uppers, alone.uppers).enumerated() {
+                let isKept = alone.kept >> UInt64(row) & 1 == 1
+                if isKept != !(upper < thresholds[pair]) || isKept && upper != own {
+                    Issue.record("\(set.name) \(name) \(block) \(query) \(row): \(upper) for \(own)")
+                }
+                parted += upper != own ? 1 : 0
             }
         }
-        return leftOut
+        return parted
     }
 
     /// Upper bounds of 64 rows, and which of them reach a threshold, for a query by itself.
     private static func uppers(
         _ set: CodeKernels, _ code: CodeQuery, _ high: [UInt8], threshold: Float
-    ) -> (uppers: [Float], kept: Set<Int>) {
+    ) -> (uppers: [Float], kept: UInt64) {
         var upper = [Float](repeating: 0, count: 64)
         let kept = unsafe high.withUnsafeBytes { rows in
             unsafe nephrite_code_scan(set.pointer, code.pointer, rows.baseAddress!, .max, threshold, nil, &upper)
         }
-        return (upper, Set((0..<64).filter { kept >> UInt64($0) & 1 == 1 }))
+        return (upper, kept)
     }
 
-    /// Upper bounds of 64 rows for each of several queries that share a pass; nil where there is no kernel for that.
-    private static func passUppers(
+    /// Upper bounds of the rows of blocks for each of several queries that share a pass, and which of them reach the thresholds;
+    /// nil where there is no kernel for that.
+    private static func pass(
         _ set: CodeKernels, _ codes: [CodeQuery], _ high: [UInt8], _ thresholds: [Float]
-    ) -> [Float]? {
+    ) -> (uppers: [Float], kept: [UInt64])? {
         let dimension = unsafe codes[0].pointer.pointee.dimension
         let byteCount = nephrite_code_search_scratch(dimension, codes.count)
         let scratch = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
         defer { unsafe scratch.deallocate() }
         let queries = unsafe codes.map { unsafe Optional(UnsafePointer($0.pointer)) }
-        var found = [Float](repeating: 0, count: codes.count * 64)
+        var found = [Float](repeating: .nan, count: thresholds.count * 64)
+        var survivors = [UInt64](repeating: 0xa5a5_a5a5_a5a5_a5a5, count: thresholds.count)
         let isThere = unsafe high.withUnsafeBytes { rows in
             unsafe nephrite_code_pass_bounds(
-                set.pointer, queries, codes.count, 0, rows.baseAddress!, thresholds, &found, scratch)
+                set.pointer, queries, codes.count, 0, rows.baseAddress!, thresholds.count / codes.count, thresholds,
+                &survivors, &found, scratch)
         }
-        return isThere == 0 ? nil : found
+        return isThere == 0 ? nil : (found, survivors)
+    }
+
+    @Test(
+        "Passes in parts go on over many blocks, for any number of queries, while thresholds rise",
+        arguments: [5, 17, 64])
+    func partedBlocks(_ count: Int) throws {
+        let (dimension, blockCount) = (512, 24)
+        var values = SeededValues(seed: 83)
+        let codec = VectorCodec(dimension: dimension, seed: 3, centre: [])
+        let queries = (0..<count).map { _ in values.floats(dimension) }
+        let high = (0..<64 * blockCount).flatMap { row -> [UInt8] in
+            let noise = values.floats(dimension)
+            // In places many rows are near some queries, so that a part is not enough for those.
+            let isNear = row % 11 == 0 || (64 * 8..<64 * 11).contains(row)
+            let near = isNear ? zip(queries[row % min(count, 9)], noise).map { $0 + $1 * 0.5 } : noise
+            return EncodedRow(codec, near).high
+        }
+        let codes = try queries.map { try #require(CodeQuery(codec: codec, query: $0, metric: .cosine)) }
+        // As they are in a search: nothing is known before the second block.
+        let thresholds = (0..<blockCount * count).map { pair -> Float in
+            let (block, query) = pair.quotientAndRemainder(dividingBy: count)
+            let rising: Float = 0.5 + 0.015 * Float(block)
+            return block == 0 ? -.infinity : rising + 0.01 * Float(query % 7)
+        }
+        for set in CodeKernels.all {
+            guard let parted = Self.expectSameKept(set, codes, high, thresholds, "") else { continue }
+            #expect(parted > thresholds.count * 64 / 4)
+        }
     }
 
     @Test("Each query of a pass has its own bounds, however many share it", arguments: [33, 128, 300])
@@ -357,11 +394,11 @@ import Testing
             defer { unsafe scratch.deallocate() }
             let queries = unsafe codes.map { unsafe Optional(UnsafePointer($0.pointer)) }
             var found = [Float](repeating: 0, count: count * 64)
+            var survivors = [UInt64](repeating: 0, count: count)
             let isThere = unsafe high.withUnsafeBytes { rows in
                 unsafe nephrite_code_pass_bounds(
-                    set.pointer, queries, count, 0, rows.baseAddress!, Array(repeating: 0.1, count: count), &found,
-                    scratch
-                )
+                    set.pointer, queries, count, 0, rows.baseAddress!, 1, Array(repeating: 0.1, count: count),
+                    &survivors, &found, scratch)
             }
             return isThere == 0 ? nil : (0..<count).map { Array(found[$0 * 64..<($0 + 1) * 64]) }
         }
@@ -409,9 +446,11 @@ import Testing
                     defer { unsafe scratch.deallocate() }
                     let queries = unsafe codes[..<count].map { unsafe Optional(UnsafePointer($0.pointer)) }
                     var found = [Float](repeating: 0, count: count * 64)
+                    var survivors = [UInt64](repeating: 0, count: count)
                     let isThere = unsafe signs.withUnsafeBytes { signs in
                         unsafe nephrite_code_pass_bounds(
-                            set.pointer, queries, count, 1, signs.baseAddress!, thresholds, &found, scratch)
+                            set.pointer, queries, count, 1, signs.baseAddress!, 1, thresholds, &survivors, &found,
+                            scratch)
                     }
                     if isThere == 0 { break }
                     #expect(

@@ -303,6 +303,27 @@ import Testing
         }
     }
 
+    @Test(
+        "Batches of long vectors, which leave rows out by a part of their sums, find what a scan finds",
+        arguments: [17, 64])
+    func longBatches(_ count: Int) async throws {
+        for metric in [DistanceMetric.cosine, .euclidean] {
+            try await withSnapshot(.random, metric, 600, count: 2_000) { snapshot async throws in
+                // Near one of the first records, so that all others are soon too far by far, and nearer to one of the last.
+                let queries = (0..<count).map { index in
+                    zip(Data.random.vector(index, 600), Data.random.vector(1_900 - 5 * index, 600)).map {
+                        0.6 * $0 + 0.8 * $1
+                    }
+                }
+                let request = SearchRequest(queries: queries, limit: 1)
+                let expected = try await snapshot.searcher.search(snapshot, request, codes: nil).rows
+                let answer = try await snapshot.searcher.search(snapshot, request, codes: snapshot.heapCodes())
+                #expect(answer.rows == expected)
+                #expect(answer.counts.bounded == count * snapshot.count)
+            }
+        }
+    }
+
     @Test("Signs of vectors so long that their sums need more than 16 bits are counted for each query of a batch")
     func longSignsInBatches() async throws {
         let dimension = 10_000
