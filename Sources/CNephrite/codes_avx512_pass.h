@@ -138,7 +138,7 @@ CODE_TARGET static void prepare_pass(
         note->threshold = NAN;
         note->pause = 0;
         note->last_pause = 0;
-        if (!by_signs) prepare_parts(queries[q], note);
+        if (!by_signs && queries[q]->dimension >= parted_components) prepare_parts(queries[q], note);
     }
 }
 
@@ -428,7 +428,7 @@ AVX512 void pass64_of(
         load_factors16(NULL, 0, rows + 16 * g * row_bytes + byte_count, row_bytes, &factors);
         block.rows[g] = make_rows(by_signs ? &queries[0]->sign_bound : &queries[0]->coarse_bound, &factors);
     }
-    const int has_parts = !by_signs && padded >= parted_components && has_parted(notes, count);
+    const int has_parts = !by_signs && dimension >= parted_components && has_parted(notes, count);
     struct open_group open[4];
     UNROLL for (int g = 0; g < 4; g += 1) open[g].count = 0;
     if (has_parts) measure_parts(unpacked, padded, &block);
